@@ -1,0 +1,36 @@
+//! The contracts of DevSignal, generated from `proto/`: messages, gRPC stubs, descriptors; and what every event on the
+//! bus looks like from outside: type, subject, headers, encoding.
+//!
+//! Owns: the wire. Must not: do I/O, or hold any rule of a service.
+
+pub mod convert;
+mod envelope;
+mod event;
+
+pub use envelope::{Encoding, Envelope, EnvelopeError, header};
+pub use event::{Event, StreamKind, Subject, SubjectError, filter_all_orgs, type_of};
+
+/// The encoded `FileDescriptorSet` of everything in `proto/`, with comments.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! packages {
+    ($($domain:ident => $package:literal, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        pub mod $domain {
+            #[doc = $doc]
+            #[allow(missing_docs, clippy::all, reason = "generated from proto/, where the comments are")]
+            pub mod v1 {
+                tonic::include_proto!($package);
+            }
+        }
+    )*};
+}
+
+packages! {
+    signals => "devsignal.signals.v1", "Signals: what developers did.";
+    identity => "devsignal.identity.v1", "Identities of persons.";
+    crm => "devsignal.crm.v1", "Accounts and contacts.";
+    scores => "devsignal.scores.v1", "Scores with evidence.";
+    events => "devsignal.events.v1", "Public events.";
+    ops => "devsignal.ops.v1", "Operations between our own services.";
+}
