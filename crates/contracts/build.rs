@@ -12,13 +12,18 @@ fn main() -> anyhow::Result<()> {
     files.sort();
 
     let mut compiler = protox::Compiler::new([&root])?;
-    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(&files)?;
     let set = compiler.file_descriptor_set();
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), set.encode_to_vec())?;
     // Bytes instead of Vec<u8>: bodies travel through the gateway without a copy.
-    tonic_prost_build::configure().bytes(".devsignal.signals.v1").compile_fds(set)?;
+    tonic_prost_build::configure()
+        .bytes(".devsignal.signals.v1")
+        .compile_fds(set)?;
     Ok(())
 }
 

@@ -32,7 +32,9 @@ pub fn from_timestamp(at: &prost_types::Timestamp) -> Option<Timestamp> {
 /// JSON object to the wire. Numbers become IEEE 754 doubles, as `google.protobuf.Struct` defines.
 #[must_use]
 pub fn to_struct(object: Map<String, serde_json::Value>) -> Struct {
-    Struct { fields: object.into_iter().map(|(k, v)| (k, to_value(v))).collect() }
+    Struct {
+        fields: object.into_iter().map(|(k, v)| (k, to_value(v))).collect(),
+    }
 }
 
 fn to_value(value: serde_json::Value) -> Value {
@@ -41,9 +43,9 @@ fn to_value(value: serde_json::Value) -> Value {
         serde_json::Value::Bool(b) => Kind::BoolValue(b),
         serde_json::Value::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or_default()),
         serde_json::Value::String(s) => Kind::StringValue(s),
-        serde_json::Value::Array(items) => {
-            Kind::ListValue(ListValue { values: items.into_iter().map(to_value).collect() })
-        }
+        serde_json::Value::Array(items) => Kind::ListValue(ListValue {
+            values: items.into_iter().map(to_value).collect(),
+        }),
         serde_json::Value::Object(object) => Kind::StructValue(to_struct(object)),
     };
     Value { kind: Some(kind) }
@@ -52,7 +54,10 @@ fn to_value(value: serde_json::Value) -> Value {
 /// Free-form data back to JSON. Whole numbers are written without a fraction.
 #[must_use]
 pub fn from_struct(data: &Struct) -> Map<String, serde_json::Value> {
-    data.fields.iter().map(|(k, v)| (k.clone(), from_value(v))).collect()
+    data.fields
+        .iter()
+        .map(|(k, v)| (k.clone(), from_value(v)))
+        .collect()
 }
 
 fn from_value(value: &Value) -> serde_json::Value {
@@ -106,7 +111,19 @@ mod tests {
 
     #[test]
     fn a_time_that_is_not_normalised_is_refused() {
-        assert_eq!(from_timestamp(&prost_types::Timestamp { seconds: 0, nanos: -1 }), None);
-        assert_eq!(from_timestamp(&prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+        assert_eq!(
+            from_timestamp(&prost_types::Timestamp {
+                seconds: 0,
+                nanos: -1
+            }),
+            None
+        );
+        assert_eq!(
+            from_timestamp(&prost_types::Timestamp {
+                seconds: i64::MAX,
+                nanos: 0
+            }),
+            None
+        );
     }
 }

@@ -93,7 +93,14 @@ pub enum EnvelopeError {
 
 impl Envelope {
     /// Wraps `event`. Internal events are compressed, public ones are plain, so that partners need no codec.
-    pub fn wrap<E: Event>(event: &E, id: EventId, org: OrgId, about: String, source: &str, time: Timestamp) -> Self {
+    pub fn wrap<E: Event>(
+        event: &E,
+        id: EventId,
+        org: OrgId,
+        about: String,
+        source: &str,
+        time: Timestamp,
+    ) -> Self {
         let plain = event.encode_to_vec();
         let (encoding, payload) = match E::STREAM {
             crate::StreamKind::Events => (Encoding::Identity, plain),
@@ -117,15 +124,22 @@ impl Envelope {
     /// Reads the message.
     pub fn open<E: Event>(&self) -> Result<E, EnvelopeError> {
         if self.subject.kind != E::TYPE {
-            return Err(EnvelopeError::TypeMismatch { header: E::TYPE.to_owned(), subject: self.subject.kind.clone() });
+            return Err(EnvelopeError::TypeMismatch {
+                header: E::TYPE.to_owned(),
+                subject: self.subject.kind.clone(),
+            });
         }
         let decoded = match self.encoding {
             Encoding::Identity => E::decode(self.payload.clone()),
             Encoding::Zstd => E::decode(Bytes::from(
-                zstd::bulk::decompress(&self.payload, MAX_DECODED_BYTES).map_err(EnvelopeError::Compression)?,
+                zstd::bulk::decompress(&self.payload, MAX_DECODED_BYTES)
+                    .map_err(EnvelopeError::Compression)?,
             )),
         };
-        decoded.map_err(|source| EnvelopeError::Payload { kind: E::TYPE, source })
+        decoded.map_err(|source| EnvelopeError::Payload {
+            kind: E::TYPE,
+            source,
+        })
     }
 
     /// The headers of the message, the broker's own aside.
@@ -159,7 +173,10 @@ impl Envelope {
         let required = |name: &'static str| get(name).ok_or(EnvelopeError::Header(name));
         let kind = required(header::TYPE)?;
         if kind != parsed.kind {
-            return Err(EnvelopeError::TypeMismatch { header: kind.to_owned(), subject: parsed.kind });
+            return Err(EnvelopeError::TypeMismatch {
+                header: kind.to_owned(),
+                subject: parsed.kind,
+            });
         }
         let encoding = match get(header::CONTENT_ENCODING) {
             None => Encoding::Identity,
@@ -167,10 +184,14 @@ impl Envelope {
             Some(_) => return Err(EnvelopeError::Header(header::CONTENT_ENCODING)),
         };
         Ok(Self {
-            id: required(header::ID)?.parse().map_err(|_| EnvelopeError::Header(header::ID))?,
+            id: required(header::ID)?
+                .parse()
+                .map_err(|_| EnvelopeError::Header(header::ID))?,
             about: get(header::SUBJECT).unwrap_or_default().to_owned(),
             source: required(header::SOURCE)?.to_owned(),
-            time: required(header::TIME)?.parse().map_err(|_| EnvelopeError::Header(header::TIME))?,
+            time: required(header::TIME)?
+                .parse()
+                .map_err(|_| EnvelopeError::Header(header::TIME))?,
             traceparent: get(header::TRACEPARENT).map(str::to_owned),
             subject: parsed,
             encoding,
@@ -196,11 +217,22 @@ mod tests {
         let event = SignalsAccepted {
             batch_id: Uuid::from_u128(1).to_string(),
             organization_id: Uuid::from_u128(2).to_string(),
-            signals: vec![Signal { id: Uuid::from_u128(3).to_string(), r#type: "repo_star".into(), ..Signal::default() }],
+            signals: vec![Signal {
+                id: Uuid::from_u128(3).to_string(),
+                r#type: "repo_star".into(),
+                ..Signal::default()
+            }],
         };
         let org = OrgId(Uuid::from_u128(2));
         let time = Timestamp::from_second(1_700_000_000).unwrap();
-        let envelope = Envelope::wrap(&event, EventId(Uuid::from_u128(4)), org, "b".into(), "signal-ingest", time);
+        let envelope = Envelope::wrap(
+            &event,
+            EventId(Uuid::from_u128(4)),
+            org,
+            "b".into(),
+            "signal-ingest",
+            time,
+        );
         (event, envelope)
     }
 

@@ -94,7 +94,11 @@ impl Subject {
     /// The subject of event `E` of `org`.
     #[must_use]
     pub fn of<E: Event>(org: OrgId) -> Self {
-        Self { stream: E::STREAM, org, kind: E::TYPE.to_owned() }
+        Self {
+            stream: E::STREAM,
+            org,
+            kind: E::TYPE.to_owned(),
+        }
     }
 
     /// As text, without namespace.
@@ -112,7 +116,11 @@ impl Subject {
             "evt" => StreamKind::Events,
             _ => return Err(SubjectError),
         };
-        Ok(Self { stream, org: org.parse().map_err(|_| SubjectError)?, kind: kind.to_owned() })
+        Ok(Self {
+            stream,
+            org: org.parse().map_err(|_| SubjectError)?,
+            kind: kind.to_owned(),
+        })
     }
 }
 
@@ -130,7 +138,10 @@ mod tests {
     fn subjects_round_trip() {
         let org = OrgId(uuid::Uuid::from_u128(7));
         let subject = Subject::of::<events::v1::SignalsRecorded>(org);
-        assert_eq!(subject.text(), "evt.00000000-0000-0000-0000-000000000007.signals.recorded");
+        assert_eq!(
+            subject.text(),
+            "evt.00000000-0000-0000-0000-000000000007.signals.recorded"
+        );
         assert_eq!(Subject::parse(&subject.text()), Ok(subject));
         assert_eq!(Subject::parse("evt.x.signals.recorded"), Err(SubjectError));
     }

@@ -22,7 +22,11 @@ pub struct FieldError {
 impl FieldError {
     /// An error at `pointer`.
     pub fn new(pointer: impl Into<String>, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code: code.into(), message: message.into() }
+        Self {
+            pointer: pointer.into(),
+            code: code.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -49,7 +53,12 @@ pub trait ErrorDomain: std::error::Error {
 impl ApiError {
     /// An error with a code and a text for the caller.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), fields: Vec::new(), retry_after_secs: None }
+        Self {
+            code,
+            detail: detail.into(),
+            fields: Vec::new(),
+            retry_after_secs: None,
+        }
     }
 
     /// A value at `pointer` is not allowed.
@@ -60,8 +69,15 @@ impl ApiError {
     /// Several values are not allowed.
     #[must_use]
     pub fn fields(fields: Vec<FieldError>) -> Self {
-        let detail = fields.first().map_or_else(|| "the request is not valid".to_owned(), |f| f.message.clone());
-        Self { code: ErrorCode::ValidationFailed, detail, fields, retry_after_secs: None }
+        let detail = fields
+            .first()
+            .map_or_else(|| "the request is not valid".to_owned(), |f| f.message.clone());
+        Self {
+            code: ErrorCode::ValidationFailed,
+            detail,
+            fields,
+            retry_after_secs: None,
+        }
     }
 
     /// There is no such `what` for this organization.
@@ -73,12 +89,18 @@ impl ApiError {
     /// Our failure; the caller learns nothing of the cause.
     #[must_use]
     pub fn internal() -> Self {
-        Self::new(ErrorCode::Internal, "an internal error occurred; the request id finds it in the logs")
+        Self::new(
+            ErrorCode::Internal,
+            "an internal error occurred; the request id finds it in the logs",
+        )
     }
 
     /// Not now; nothing was changed.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self { retry_after_secs: Some(1), ..Self::new(ErrorCode::Unavailable, detail) }
+        Self {
+            retry_after_secs: Some(1),
+            ..Self::new(ErrorCode::Unavailable, detail)
+        }
     }
 
     /// The same error with a hint when to try again.
@@ -95,7 +117,10 @@ impl ApiError {
         details.set_error_info(self.code.as_str(), DOMAIN, std::collections::HashMap::new());
         for field in &self.fields {
             // The field's own code travels before the text, so that it survives the round trip.
-            details.add_bad_request_violation(field.pointer.clone(), format!("{}: {}", field.code, field.message));
+            details.add_bad_request_violation(
+                field.pointer.clone(),
+                format!("{}: {}", field.code, field.message),
+            );
         }
         if let Some(secs) = self.retry_after_secs {
             details.set_retry_info(Some(std::time::Duration::from_secs(secs)));
@@ -120,16 +145,31 @@ impl ApiError {
                 bad.field_violations
                     .iter()
                     .map(|v| {
-                        let (code, message) = v.description.split_once(": ").unwrap_or(("invalid", &v.description));
+                        let (code, message) = v
+                            .description
+                            .split_once(": ")
+                            .unwrap_or(("invalid", &v.description));
                         FieldError::new(&v.field, code, message)
                     })
                     .collect()
             })
             .unwrap_or_default();
-        let retry = details.retry_info().and_then(|r| r.retry_delay).map(|d| d.as_secs().max(1));
-        let detail = if status.message().is_empty() { code.title().to_owned() } else { status.message().to_owned() };
+        let retry = details
+            .retry_info()
+            .and_then(|r| r.retry_delay)
+            .map(|d| d.as_secs().max(1));
+        let detail = if status.message().is_empty() {
+            code.title().to_owned()
+        } else {
+            status.message().to_owned()
+        };
         let retry_after_secs = retry.or_else(|| (code == ErrorCode::Unavailable).then_some(1));
-        Self { code, detail, fields, retry_after_secs }
+        Self {
+            code,
+            detail,
+            fields,
+            retry_after_secs,
+        }
     }
 }
 

@@ -37,7 +37,10 @@ impl Problem {
     pub fn new(error: &ApiError, request_id: &str) -> Self {
         let code = error.code;
         Self {
-            kind: format!("https://devsignal.dev/problems/{}", code.as_str().replace('_', "-")),
+            kind: format!(
+                "https://devsignal.dev/problems/{}",
+                code.as_str().replace('_', "-")
+            ),
             title: code.title().to_owned(),
             status: code.http_status(),
             detail: error.detail.clone(),

@@ -40,7 +40,9 @@ impl ManualClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
-        Self { micros: Arc::new(AtomicI64::new(start.as_microsecond())) }
+        Self {
+            micros: Arc::new(AtomicI64::new(start.as_microsecond())),
+        }
     }
 
     /// Moves the clock forward by `by` (backward when negative).

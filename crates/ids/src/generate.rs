@@ -42,17 +42,27 @@ impl SeededIds {
     /// Ids that count upward in milliseconds from `start`.
     #[must_use]
     pub fn from(start: Timestamp) -> Self {
-        Self { start, counter: AtomicU64::new(0) }
+        Self {
+            start,
+            counter: AtomicU64::new(0),
+        }
     }
 }
 
 impl IdGen for SeededIds {
     fn next(&self) -> Uuid {
         let n = self.counter.fetch_add(1, Ordering::SeqCst);
-        let millis = u64::try_from(self.start.as_millisecond()).unwrap_or(0).saturating_add(n);
-        let stamp = uuid::Timestamp::from_unix(NoContext, millis / 1000, u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000);
+        let millis = u64::try_from(self.start.as_millisecond())
+            .unwrap_or(0)
+            .saturating_add(n);
+        let stamp = uuid::Timestamp::from_unix(
+            NoContext,
+            millis / 1000,
+            u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000,
+        );
         let (secs, nanos) = stamp.to_unix();
-        uuid::Builder::from_unix_timestamp_millis(secs * 1000 + u64::from(nanos / 1_000_000), &seed_bytes(n)).into_uuid()
+        uuid::Builder::from_unix_timestamp_millis(secs * 1000 + u64::from(nanos / 1_000_000), &seed_bytes(n))
+            .into_uuid()
     }
 }
 

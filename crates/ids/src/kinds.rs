@@ -104,7 +104,12 @@ mod tests {
         let id = "0197e1c8-1f2a-7b3c-8d4e-5f6071829304";
         assert!(id.parse::<OrgId>().is_ok());
         assert!(id.to_uppercase().parse::<OrgId>().is_ok());
-        for bad in ["", "x", "{0197e1c8-1f2a-7b3c-8d4e-5f6071829304}", "0197e1c81f2a7b3c8d4e5f6071829304"] {
+        for bad in [
+            "",
+            "x",
+            "{0197e1c8-1f2a-7b3c-8d4e-5f6071829304}",
+            "0197e1c81f2a7b3c8d4e5f6071829304",
+        ] {
             assert!(bad.parse::<OrgId>().is_err(), "{bad}");
         }
     }
@@ -113,6 +118,9 @@ mod tests {
     fn derived_ids_are_stable_and_distinct() {
         let id = Uuid::nil();
         assert_eq!(derived(id, "signal.received"), derived(id, "signal.received"));
-        assert_ne!(derived(id, "signal.received"), derived(id, "signal.account_matched"));
+        assert_ne!(
+            derived(id, "signal.received"),
+            derived(id, "signal.account_matched")
+        );
     }
 }

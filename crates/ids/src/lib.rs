@@ -6,9 +6,11 @@ mod clock;
 mod generate;
 mod kinds;
 
+pub use jiff::SignedDuration as Duration;
+
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use generate::{IdGen, SeededIds, SystemIds};
 pub use kinds::{
-    AccountId, ActorId, ApiKeyId, BatchId, ContactId, EventId, OrgId, ParseIdError, RequestId, SignalId, SourceId,
-    derived,
+    AccountId, ActorId, ApiKeyId, BatchId, ContactId, EventId, OrgId, ParseIdError, RequestId, SignalId,
+    SourceId, derived,
 };

@@ -1,1 +1,23 @@
-//! rpc
+//! One way to serve and to call gRPC inside DevSignal: limits, deadlines, health, reflection, metrics, trace context, and
+//! the signed principal that says on whose behalf a call is made.
+//!
+//! Owns: [`Principal`], its token, the server and the channel. Must not: know any service or its messages.
+
+mod caller;
+mod channel;
+mod edge;
+mod principal;
+mod server;
+mod token;
+
+pub use caller::{Access, Caller, caller};
+pub use channel::{ChannelSettings, channel, outgoing};
+pub use principal::{Actor, Principal, Role};
+pub use server::{Server, ServerSettings};
+pub use token::{KeyError, KeyPair, Signer, TokenError, Verifier};
+
+/// Metadata key of the signed principal.
+pub const PRINCIPAL_KEY: &str = "devsignal-principal";
+
+/// Metadata key of the request id.
+pub const REQUEST_ID_KEY: &str = "request-id";

@@ -1,0 +1,154 @@
+//! The layer around every method: verifies the principal, continues the trace, measures, and turns a panic into an
+//! answer.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use prometheus::{HistogramVec, IntCounterVec};
+use telemetry::{Metrics, TelemetryError, TraceContext};
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use crate::{Caller, PRINCIPAL_KEY, REQUEST_ID_KEY, Verifier};
+
+/// Seconds; most calls are a few milliseconds.
+const BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// Longest request id taken over from the caller.
+const MAX_REQUEST_ID: usize = 128;
+
+#[derive(Clone)]
+pub(crate) struct EdgeLayer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    verifier: Verifier,
+    calls: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl EdgeLayer {
+    pub(crate) fn new(verifier: Verifier, metrics: &Metrics) -> Result<Self, TelemetryError> {
+        let calls = metrics.counter_vec(
+            "rpc_calls_total",
+            "Calls by method and gRPC status",
+            &["method", "code"],
+        )?;
+        let seconds = metrics.histogram_vec(
+            "rpc_duration_seconds",
+            "Time to the response's head",
+            &["method"],
+            BUCKETS,
+        )?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                verifier,
+                calls,
+                seconds,
+            }),
+        })
+    }
+}
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        Edge {
+            inner,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Edge<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<Request<Body>> for Edge<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        let method = request.uri().path().to_owned();
+        let caller = authenticate(&shared.verifier, request.headers());
+        let span = tracing::debug_span!(
+            "rpc",
+            rpc.method = %method,
+            request_id = caller.as_ref().map_or("", |c| &c.request_id),
+        );
+        TraceContext::extract_http(request.headers()).adopt(&span);
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        let started = Instant::now();
+        let future = self.inner.call(request);
+        let work = async move {
+            let outcome = AssertUnwindSafe(future).catch_unwind().await;
+            let response = match outcome {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    tracing::error!(rpc.method = %method, "handler panicked");
+                    tonic::Status::internal("handler panicked").into_http()
+                }
+            };
+            shared
+                .seconds
+                .with_label_values(&[&method])
+                .observe(started.elapsed().as_secs_f64());
+            shared
+                .calls
+                .with_label_values(&[method.as_str(), &code(response.headers())])
+                .inc();
+            Ok(response)
+        };
+        work.instrument(span).boxed()
+    }
+}
+
+/// The gRPC status, where the head already tells it; a streaming answer tells it only in its trailers.
+fn code(headers: &HeaderMap) -> Cow<'static, str> {
+    headers
+        .get("grpc-status")
+        .and_then(|v| v.to_str().ok())
+        .map_or(Cow::Borrowed("0"), |v| Cow::Owned(v.to_owned()))
+}
+
+fn authenticate(verifier: &Verifier, headers: &HeaderMap) -> Option<Caller> {
+    let token = headers.get(PRINCIPAL_KEY)?.to_str().ok()?;
+    let principal = verifier.verify(token)?;
+    let request_id = headers
+        .get(REQUEST_ID_KEY)
+        .and_then(|v| v.to_str().ok())
+        .filter(|id| id.len() <= MAX_REQUEST_ID)
+        .unwrap_or_default();
+    Some(Caller {
+        principal,
+        token: token.into(),
+        request_id: request_id.into(),
+    })
+}
