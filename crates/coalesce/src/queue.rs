@@ -64,7 +64,8 @@ impl<Req, Res, Err> Queue<Req, Res, Err> {
     }
 
     /// Waits for work and takes the next group, oldest first, at least one call however heavy.
-    /// `None` once closed and empty. Cancellation-safe: nothing is taken until it completes.
+    /// `None` once closed and empty. Dropping the future takes no call, but may swallow a wake:
+    /// whoever drops it must then close the queue (which wakes all lanes) or call it again.
     pub(crate) async fn next_group(&self) -> Option<Vec<Waiting<Req, Res, Err>>> {
         loop {
             let woken = self.wake.notified();
@@ -84,6 +85,8 @@ impl<Req, Res, Err> Queue<Req, Res, Err> {
                 state.sleepers += 1;
             }
             woken.await;
+            // Callers that are ready at this very moment join the group before it is taken.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The contract of `coalesce`: natural batching, bounds, and who gets which answer.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::{
     future::{Future, pending},
     pin::{Pin, pin},
