@@ -1,5 +1,7 @@
 //! The contract of `settings`: the order of layers, what is refused and how it is named.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::{error::Error as _, io::Write as _};
 
 use serde::Deserialize;
