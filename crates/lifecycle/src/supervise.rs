@@ -1,14 +1,9 @@
 //! The loop around one registered task: run, catch, judge by policy, restart.
 
-use std::{
-    any::Any,
-    future::Future,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use tokio::time::Instant;
 
 use crate::{Backoff, OnExit, Phase, Shutdown, TaskError, TaskState, registry::Registry};
 
