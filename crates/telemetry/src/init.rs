@@ -9,12 +9,15 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use serde::Deserialize;
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt as _};
+use tracing_subscriber::{EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt as _};
 
 use crate::TelemetryError;
 
 /// How long the last traces may take to leave when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the exporter itself runs on: traced, each export would make the next one.
+const EXPORTER_TARGETS: [&str; 5] = ["h2", "hyper", "tonic", "tower", "opentelemetry"];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -36,7 +39,8 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
     /// Directives such as `info,store=debug`.
     pub log_filter: String,
-    /// Where traces go (OTLP over gRPC). Without it none are made.
+    /// Where traces go: OTLP over gRPC, `http://collector:4317` (no TLS: the collector is a
+    /// neighbour). Without it none are made.
     #[serde(default)]
     pub otlp_endpoint: Option<String>,
     /// The share of new traces that is kept, 0 to 1; a caller's decision is followed.
@@ -138,9 +142,15 @@ pub fn init(service: &str, config: &TelemetryConfig) -> Result<TelemetryGuard, T
         .as_deref()
         .map(|endpoint| tracer_provider(service, endpoint, config.sample_ratio))
         .transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service.to_owned())));
+    let traces = provider.as_ref().map(|provider| {
+        let outside_the_exporter = filter_fn(|event| {
+            let of = |name: &&str| event.target().starts_with(*name);
+            !EXPORTER_TARGETS.iter().any(of)
+        });
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(service.to_owned()))
+            .with_filter(outside_the_exporter)
+    });
     let subscriber = Registry::default()
         .with(config.filter()?)
         .with(traces)
