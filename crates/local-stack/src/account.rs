@@ -94,9 +94,8 @@ pub(crate) fn blocked_at(path: &Path, account: &Account) -> Option<PathBuf> {
     ancestors
         .into_iter()
         .find(|directory| {
-            fs::metadata(directory).is_ok_and(|metadata| {
-                !may_traverse(metadata.mode(), metadata.uid(), metadata.gid(), account)
-            })
+            fs::metadata(directory)
+                .is_ok_and(|metadata| !may_traverse(metadata.mode(), metadata.uid(), metadata.gid(), account))
         })
         .map(Path::to_path_buf)
 }
@@ -127,12 +126,10 @@ mod tests {
 
     #[test]
     fn account_is_read_from_passwd_and_root_is_refused() {
-        let text = "root:x:0:0::/root:/bin/sh\nnobody:*:-2:-2::/:/bin/false\npostgres:x:101:104:,,:/var:/bin/bash\n";
+        let text =
+            "root:x:0:0::/root:/bin/sh\nnobody:*:-2:-2::/:/bin/false\npostgres:x:101:104:,,:/var:/bin/bash\n";
         assert_eq!(parse_passwd(text, "postgres"), Some(account()));
-        assert_eq!(
-            parse_passwd(text, "nobody").map(|a| a.uid),
-            Some(u32::MAX - 1)
-        );
+        assert_eq!(parse_passwd(text, "nobody").map(|a| a.uid), Some(u32::MAX - 1));
         assert_eq!(parse_passwd(text, "root"), None);
         assert_eq!(parse_passwd(text, "absent"), None);
     }

@@ -190,8 +190,7 @@ fn version_of(executable: &Path, oldest: (u32, u32)) -> Result<(u32, u32), Strin
         .output()
         .map_err(|error| format!("cannot be run: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let version = parse_version(&text)
-        .ok_or_else(|| format!("answers --version with {:?}", text.trim()))?;
+    let version = parse_version(&text).ok_or_else(|| format!("answers --version with {:?}", text.trim()))?;
     if version < oldest {
         return Err(format!(
             "is version {}.{}, at least {}.{} is needed",
@@ -240,7 +239,7 @@ mod tests {
     fn versions_of_both_servers_are_read() {
         let debian = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
         assert_eq!(parse_version(debian), Some((15, 18)));
-        assert_eq!(parse_version("postgres (PostgreSQL) 19beta1"), Some((19, 1)));
+        assert_eq!(parse_version("postgres (PostgreSQL) 19beta1"), Some((19, 0)));
         assert_eq!(parse_version("nats-server: v2.15.1\n"), Some((2, 15)));
         assert_eq!(parse_version("no digits"), None);
     }
@@ -248,9 +247,17 @@ mod tests {
     #[test]
     fn an_old_postgres_on_the_path_is_passed_over_for_the_newest_of_the_system() {
         let root = tempfile::tempdir().unwrap();
-        for (place, version) in [("path", "13.2"), ("system/16/bin", "16.1"), ("system/9/bin", "9.6")] {
+        for (place, version) in [
+            ("path", "13.2"),
+            ("system/16/bin", "16.1"),
+            ("system/9/bin", "9.6"),
+        ] {
             let directory = root.path().join(place);
-            fake(&directory, "postgres", &format!("postgres (PostgreSQL) {version}"));
+            fake(
+                &directory,
+                "postgres",
+                &format!("postgres (PostgreSQL) {version}"),
+            );
             fake(&directory, "initdb", "initdb");
         }
         let found = find_postgres(&search(root.path())).unwrap();
@@ -268,7 +275,8 @@ mod tests {
         search.explicit = Some(root.path().join("old/nats-server"));
         let message = find_nats(&search).unwrap_err().to_string();
         assert!(
-            message.starts_with("DEVSIGNAL_NATS_SERVER=") && message.contains("is version 2.9, at least 2.12 is needed"),
+            message.starts_with("DEVSIGNAL_NATS_SERVER=")
+                && message.contains("is version 2.9, at least 2.12 is needed"),
             "{message}"
         );
     }
@@ -276,8 +284,15 @@ mod tests {
     #[test]
     fn a_missing_server_names_what_was_refused_and_what_to_do() {
         let root = tempfile::tempdir().unwrap();
-        fake(&root.path().join("path"), "postgres", "postgres (PostgreSQL) 17.0");
+        fake(
+            &root.path().join("path"),
+            "postgres",
+            "postgres (PostgreSQL) 17.0",
+        );
         let message = find_postgres(&search(root.path())).unwrap_err().to_string();
-        assert!(message.contains("has no initdb") && message.contains("./dev doctor"), "{message}");
+        assert!(
+            message.contains("has no initdb") && message.contains("./dev doctor"),
+            "{message}"
+        );
     }
 }

@@ -75,13 +75,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, StackError> {
 
 /// The process id on the first line of a pid file, if there is one.
 pub(crate) fn read_pid(path: &Path) -> Option<u32> {
-    fs::read_to_string(path)
-        .ok()?
-        .lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(path).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// Opens a log for appending, private (it can quote data), after putting an overlong one aside.
@@ -163,9 +157,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), StackError> {
     for entry in fs::read_dir(from).map_err(StackError::file("list", from))? {
         let entry = entry.map_err(StackError::file("list", from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry
-            .file_type()
-            .map_err(StackError::file("look at", &source))?;
+        let kind = entry.file_type().map_err(StackError::file("look at", &source))?;
         if kind.is_dir() {
             copy_tree(&source, &target)?;
         } else if kind.is_symlink() {
@@ -177,4 +169,17 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), StackError> {
         }
     }
     Ok(())
+}
+
+/// Runs file work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StackError> + Send + 'static,
+) -> Result<T, StackError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StackError::File {
+            action: "prepare",
+            path: PathBuf::from("the server's directory"),
+            source: std::io::Error::other(error),
+        })?
 }

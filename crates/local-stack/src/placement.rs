@@ -4,7 +4,7 @@
 //! pass through a parent (`/root`, a 0700 temporary directory), the cluster goes to `/var/tmp` and a
 //! marker file in the data directory says where.
 //!
-//! Must not start or stop anything, nor touch a cluster's files.
+//! Must not start anything, nor touch the files of a cluster in use.
 
 use std::{
     fs::{self, DirBuilder},
@@ -15,7 +15,7 @@ use std::{
 use crate::{
     StackError,
     account::{self, Account},
-    files,
+    files, postgres_cluster,
 };
 
 /// Holds one line: the directory that the cluster was moved to. `./dev reset` reads it too.
@@ -71,11 +71,29 @@ impl Placement {
                 data_dir = %data_dir.display(), cluster = %target.display(), user = account.name, blocked_at = %blocked.display(),
                 "Postgres cannot run as root and its user cannot reach the data directory: the cluster is kept elsewhere"
             );
+            if target.exists() {
+                // Left by a data directory of the same path that was removed by hand: what it held
+                // was given up with it, and mixing it into a new directory would surprise.
+                check_own(&target)?;
+                postgres_cluster::stop_leftover(&cluster_in(&target))?;
+                files::remove_tree(&target)?;
+            }
             make_own_directory(&target, 0o755)?;
             files::write_private(&data_dir.join(MARKER), &format!("{}\n", target.display()))?;
             placement.root = target;
         }
         Ok(placement)
+    }
+
+    /// What is there already, for removal: makes nothing, and passes over a marker that cannot be
+    /// trusted, since what it names is not ours to remove.
+    pub(crate) fn existing(data_dir: &Path) -> Self {
+        let stand_in = relocated(data_dir).ok().flatten();
+        Self {
+            root: stand_in.unwrap_or_else(|| data_dir.to_path_buf()),
+            data_dir: data_dir.to_path_buf(),
+            account: None,
+        }
     }
 
     /// The directory that Postgres calls PGDATA.
@@ -176,10 +194,13 @@ fn relocated(data_dir: &Path) -> Result<Option<PathBuf>, StackError> {
         return Ok(None);
     };
     let target = PathBuf::from(text.trim());
-    if target != stand_in(data_dir) && !text.starts_with(RELOCATED_PREFIX) {
+    if target != stand_in(data_dir) {
         return Err(StackError::Directory {
             path: marker,
-            reason: format!("names {}, which is no directory of ours", target.display()),
+            reason: format!(
+                "names {}, which was not made for this directory and user (was it moved or copied?); move it back, or run `./dev reset` to start afresh",
+                target.display()
+            ),
         });
     }
     if !target.exists() {
@@ -277,7 +298,10 @@ mod tests {
         let long = placement(&format!("/{}", "long/".repeat(30)));
         let socket = long.socket_dir().join(SOCKET_NAME);
         assert!(socket.as_os_str().len() <= SOCKET_PATH_LIMIT, "{socket:?}");
-        assert_ne!(long.socket_dir(), placement(&format!("/{}", "longer/".repeat(30))).socket_dir());
+        assert_ne!(
+            long.socket_dir(),
+            placement(&format!("/{}", "longer/".repeat(30))).socket_dir()
+        );
     }
 
     #[test]
@@ -285,6 +309,6 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         fs::write(data_dir.path().join(MARKER), "/etc\n").unwrap();
         let message = relocated(data_dir.path()).unwrap_err().to_string();
-        assert!(message.contains("no directory of ours"), "{message}");
+        assert!(message.contains("was not made for this directory"), "{message}");
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
+    time::{Duration, Instant},
 };
 
 use crate::StackError;
@@ -15,6 +16,9 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// Ports tried before giving up; each try costs microseconds.
 const ATTEMPTS: usize = 200;
+
+/// How long a port that must be used is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// True when nobody listens on the port now.
 pub(crate) fn is_free(port: u16) -> bool {
@@ -32,6 +36,18 @@ pub(crate) fn pick(server: &'static str) -> Result<u16, StackError> {
             server,
             port: RANGE.start,
         })
+}
+
+/// Waits for a port that must be used.
+pub(crate) async fn wait_until_free(server: &'static str, port: u16) -> Result<(), StackError> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_free(port) {
+        if Instant::now() > deadline {
+            return Err(StackError::PortTaken { server, port });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Different in every call and process; not for secrets.

@@ -18,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
+};
 use tokio::sync::watch;
 
 use crate::{StackError, account::Account};
@@ -96,10 +99,7 @@ impl Supervised {
 
     /// Sends a signal; false when the child has already ended.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
-        let running = self
-            .signalable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let running = self.signalable.lock().unwrap_or_else(PoisonError::into_inner);
         *running
             && i32::try_from(self.pid)
                 .ok()
@@ -160,7 +160,7 @@ fn own_child(
         // NOWAIT leaves the zombie in place, so that the id cannot be given to another process
         // before the flag is down.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while waitid(WaitId::Pid(pid), options) == Err(rustix::io::Errno::INTR) {}
+        while matches!(waitid(WaitId::Pid(pid), options), Err(Errno::INTR)) {}
     }
     let mut running = signalable.lock().unwrap_or_else(PoisonError::into_inner);
     let status = child.wait();
@@ -186,9 +186,7 @@ pub(crate) fn command(
                     .arg("--clear-groups");
             }
             // setpriv sets the death signal last: changing credentials would clear it.
-            command
-                .args(["--pdeathsig", death_signal, "--"])
-                .arg(program);
+            command.args(["--pdeathsig", death_signal, "--"]).arg(program);
             command
         }
         None => {
@@ -204,7 +202,15 @@ pub(crate) fn command(
     // The unprivileged user may not be able to read our working directory, and Postgres insists.
     command.current_dir("/");
     // Not ours to inherit: they would redirect or relocate the private servers.
-    for variable in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGSYSCONFDIR"] {
+    for variable in [
+        "PGDATA",
+        "PGPORT",
+        "PGHOST",
+        "PGUSER",
+        "PGDATABASE",
+        "PGOPTIONS",
+        "PGSYSCONFDIR",
+    ] {
         command.env_remove(variable);
     }
     command.env("LC_ALL", "C");
