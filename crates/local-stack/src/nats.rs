@@ -274,21 +274,18 @@ impl Nats {
         files::blocking(move || files::remove_tree(&store)).await
     }
 
-    /// Removes a data directory with everything in it.
+    /// Removes a data directory with everything in it. Blocks; for commands and clean-up.
     ///
     /// # Errors
     /// [`StackError::InUse`] when a live process owns it.
-    pub async fn remove_data(data_dir: PathBuf) -> Result<(), StackError> {
-        files::blocking(move || {
-            if !data_dir.exists() {
-                return Ok(());
-            }
-            let data_dir = files::ensure_directory(&data_dir)?;
-            let _owned = Owned::take(&data_dir)?;
-            stop_leftover(&data_dir)?;
-            files::remove_tree(&data_dir)
-        })
-        .await
+    pub fn remove_data(data_dir: &Path) -> Result<(), StackError> {
+        if !data_dir.exists() {
+            return Ok(());
+        }
+        let data_dir = files::ensure_directory(data_dir)?;
+        let _owned = Owned::take(&data_dir)?;
+        stop_leftover(&data_dir)?;
+        files::remove_tree(&data_dir)
     }
 
     fn store_dir(&self) -> PathBuf {

@@ -284,15 +284,12 @@ impl Postgres {
         self.launch(false).await
     }
 
-    /// Removes a data directory with everything in it, and what was kept elsewhere for it.
+    /// Removes a data directory with everything in it, and what was kept elsewhere for it. Blocks;
+    /// for commands and clean-up.
     ///
     /// # Errors
     /// [`StackError::InUse`] when a live process owns it.
-    pub async fn remove_data(data_dir: PathBuf) -> Result<(), StackError> {
-        files::blocking(move || Self::remove_data_blocking(&data_dir)).await
-    }
-
-    fn remove_data_blocking(data_dir: &Path) -> Result<(), StackError> {
+    pub fn remove_data(data_dir: &Path) -> Result<(), StackError> {
         if !data_dir.exists() {
             return Ok(());
         }

@@ -187,6 +187,6 @@ async fn dropping_the_handle_ends_the_server_and_its_data_can_be_removed() {
     let pid = server.pid().unwrap();
     drop(server);
     assert!(!alive(pid));
-    Nats::remove_data(data_dir.clone()).await.unwrap();
+    Nats::remove_data(&data_dir).unwrap();
     assert!(!data_dir.exists());
 }

@@ -66,7 +66,7 @@ async fn a_directory_with_a_living_owner_is_refused_and_left_alone() {
         refusal.contains(&format!("in use by process {}", owner.id())),
         "{refusal}"
     );
-    let removal = Postgres::remove_data(data_dir.clone()).await.unwrap_err();
+    let removal = Postgres::remove_data(&data_dir).unwrap_err();
     assert!(removal.to_string().contains("in use"), "{removal}");
     assert!(data_dir.join("owner.lock").exists());
     let refusal = Nats::start(NatsOptions::new(directory.path().join("nats")))

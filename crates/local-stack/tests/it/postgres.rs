@@ -302,7 +302,7 @@ async fn below_a_directory_that_its_user_cannot_enter_the_cluster_lives_elsewher
     assert_eq!(ask(&server, tables).await, "0");
     drop(server);
 
-    Postgres::remove_data(data_dir.clone()).await.unwrap();
+    Postgres::remove_data(&data_dir).unwrap();
     assert!(!data_dir.exists());
     assert!(!elsewhere.exists());
 }
