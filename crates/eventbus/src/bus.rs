@@ -1,5 +1,6 @@
 //! The connection to the broker, kept up, and its streams, kept as they should be.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,10 +259,15 @@ async fn keep(
     shutdown: Shutdown,
 ) -> Result<(), TaskError> {
     let mut announce = true;
+    let mut known = HashMap::new();
     loop {
         let pause = match streams::ensure_all(bus.js(), bus.settings(), bus.names()).await {
             Ok(looked) => {
                 for info in &looked.infos {
+                    // Made anew, by whomever, or cut back: whoever builds on it must look again.
+                    let place = (info.created, info.state.last_sequence);
+                    let before = known.insert(info.config.name.clone(), place).unwrap_or(place);
+                    announce |= before.0 != place.0 || before.1 > place.1;
                     let label = &[info.config.name.as_str()];
                     metrics
                         .stream_bytes

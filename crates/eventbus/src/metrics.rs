@@ -48,7 +48,8 @@ pub(crate) struct RelayMetrics {
     pub(crate) republished: IntCounter,
     pub(crate) dead: IntCounter,
     pub(crate) lag_rows: IntGauge,
-    pub(crate) oldest: Histogram,
+    pub(crate) oldest: IntGauge,
+    pub(crate) delay: Histogram,
     pub(crate) leading: IntGauge,
 }
 
@@ -73,9 +74,13 @@ impl RelayMetrics {
                 "Rows that the broker will never take.",
             )?,
             lag_rows: metrics.gauge("relay_lag_items", "Outbox rows not yet published.")?,
-            oldest: metrics.histogram(
+            oldest: metrics.gauge(
+                "relay_oldest_seconds",
+                "Age of the oldest outbox row not yet published.",
+            )?,
+            delay: metrics.histogram(
                 "relay_delay_seconds",
-                "From writing the oldest row of a batch to the broker's acknowledgement.",
+                "From making the id of a batch's oldest row to the broker's acknowledgement.",
                 SECONDS_BUCKETS,
             )?,
             leading: metrics.gauge("relay_leader_info", "1 where this process relays the outbox.")?,

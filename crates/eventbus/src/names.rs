@@ -1,6 +1,6 @@
 //! Names at the broker: streams and subjects, each with the namespace in front.
 
-use contracts::{StreamKind, Subject};
+use contracts::StreamKind;
 
 use crate::BusSettings;
 
@@ -75,7 +75,7 @@ impl Names {
         )
     }
 
-    /// A subject with the namespace in front; `subject` is as [`Subject::text`] makes it.
+    /// A subject with the namespace in front; `subject` is as `contracts::Subject::text` makes it.
     pub(crate) fn qualified(&self, subject: &str) -> String {
         format!("{}{subject}", self.subject_prefix)
     }
@@ -83,10 +83,5 @@ impl Names {
     /// A subject without the namespace; `None` if it is of another one.
     pub(crate) fn bare<'a>(&self, subject: &'a str) -> Option<&'a str> {
         subject.strip_prefix(self.subject_prefix.as_str())
-    }
-
-    /// Which stream keeps this subject (without namespace), by its first token.
-    pub(crate) fn stream_of(subject: &str) -> Option<StreamKind> {
-        Subject::parse(subject).ok().map(|subject| subject.stream)
     }
 }

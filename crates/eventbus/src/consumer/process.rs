@@ -30,7 +30,13 @@ pub(crate) async fn process<H: Handler>(
     room: &Room,
     shutdown: &Shutdown,
 ) {
-    let delivered = message.info().map_or(1, |info| info.delivered);
+    let (delivered, pending) = message
+        .info()
+        .map_or((1, 0), |info| (info.delivered, info.pending));
+    worker
+        .metrics
+        .pending
+        .set(i64::try_from(pending).unwrap_or(i64::MAX));
     if delivered > 1 {
         worker.metrics.redelivered.inc();
     }
