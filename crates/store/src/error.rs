@@ -77,9 +77,10 @@ impl StoreError {
         match self {
             Self::Sql(error) | Self::NotOpen(error) | Self::CommitUnknown(error) => class_of(error),
             Self::Acquire { .. } => Class::Unavailable,
-            Self::Migrate { source: MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _), .. } => {
-                class_of(error)
-            }
+            Self::Migrate {
+                source: MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+                ..
+            } => class_of(error),
             Self::Migrate { .. } | Self::Misuse(_) | Self::Metrics(_) => Class::Other,
         }
     }
@@ -101,11 +102,17 @@ impl ErrorDomain for StoreError {
     fn to_api(&self) -> ApiError {
         match self.class() {
             Class::Unique { .. } => ApiError::new(ErrorCode::Conflict, "it exists already"),
-            Class::ForeignKey { .. } => {
-                ApiError::new(ErrorCode::Conflict, "it refers to something that does not exist, or is still referred to")
+            Class::ForeignKey { .. } => ApiError::new(
+                ErrorCode::Conflict,
+                "it refers to something that does not exist, or is still referred to",
+            ),
+            Class::Retryable | Class::Unavailable => {
+                ApiError::unavailable("the database is not available just now")
             }
-            Class::Retryable | Class::Unavailable => ApiError::unavailable("the database is not available just now"),
-            Class::Timeout => ApiError::new(ErrorCode::DeadlineExceeded, "the database took longer than allowed"),
+            Class::Timeout => ApiError::new(
+                ErrorCode::DeadlineExceeded,
+                "the database took longer than allowed",
+            ),
             Class::Check { .. } | Class::Other => ApiError::internal(),
         }
     }
@@ -117,10 +124,20 @@ fn class_of(error: &sqlx::Error) -> Class {
         sqlx::Error::Database(database) => {
             let constraint = || database.constraint().unwrap_or_default().to_owned();
             match database.kind() {
-                ErrorKind::UniqueViolation => return Class::Unique { constraint: constraint() },
-                ErrorKind::ForeignKeyViolation => return Class::ForeignKey { constraint: constraint() },
+                ErrorKind::UniqueViolation => {
+                    return Class::Unique {
+                        constraint: constraint(),
+                    };
+                }
+                ErrorKind::ForeignKeyViolation => {
+                    return Class::ForeignKey {
+                        constraint: constraint(),
+                    };
+                }
                 ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
-                    return Class::Check { constraint: constraint() };
+                    return Class::Check {
+                        constraint: constraint(),
+                    };
                 }
                 _ => {}
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::timeout;
 
 use crate::pool::connect_options;
@@ -36,9 +36,14 @@ pub(crate) async fn acquire(settings: &DbSettings, name: &str) -> Result<Option<
             .await?;
         Ok::<_, sqlx::Error>((connection, taken))
     };
-    let (connection, taken) = timeout(ANSWER, attempt).await.unwrap_or_else(|_| Err(timed_out(ANSWER)))?;
+    let (connection, taken) = timeout(ANSWER, attempt)
+        .await
+        .unwrap_or_else(|_| Err(timed_out(ANSWER)))?;
     if taken {
-        return Ok(Some(Leadership { connection, name: name.to_owned() }));
+        return Ok(Some(Leadership {
+            connection,
+            name: name.to_owned(),
+        }));
     }
     let _ = timeout(ANSWER, connection.close()).await;
     Ok(None)
@@ -50,18 +55,23 @@ impl Leadership {
     /// # Errors
     /// The connection is gone or silent: the leadership is lost, or will be.
     pub async fn check(&mut self) -> Result<(), StoreError> {
-        timeout(ANSWER, self.connection.ping()).await.unwrap_or_else(|_| Err(timed_out(ANSWER)))?;
+        timeout(ANSWER, self.connection.ping())
+            .await
+            .unwrap_or_else(|_| Err(timed_out(ANSWER)))?;
         Ok(())
     }
 
     /// Gives the leadership up, and returns when the server knows it.
-    pub async fn resign(self) {
+    pub async fn resign(mut self) {
+        let _ = timeout(ANSWER, self.connection.execute("SELECT pg_advisory_unlock_all()")).await;
         let _ = timeout(ANSWER, self.connection.close()).await;
     }
 }
 
 impl std::fmt::Debug for Leadership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leadership").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Leadership")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -39,11 +39,22 @@ pub(crate) fn connect_options(settings: &DbSettings, role: Role) -> PgConnectOpt
         .username(&format!("{schema}_{}", role.suffix()))
         .password(password.expose())
         .application_name(&format!("{schema}-{}", role.suffix()))
-        .options([("search_path", schema), ("timezone", "UTC"), ("jit", "off"), ("synchronous_commit", "on")])
         .options([
-            ("statement_timeout", settings.statement_timeout_ms * statement_factor),
+            ("search_path", schema),
+            ("timezone", "UTC"),
+            ("jit", "off"),
+            ("synchronous_commit", "on"),
+        ])
+        .options([
+            (
+                "statement_timeout",
+                settings.statement_timeout_ms * statement_factor,
+            ),
             ("lock_timeout", settings.lock_timeout_ms),
-            ("idle_in_transaction_session_timeout", settings.idle_in_transaction_timeout_ms),
+            (
+                "idle_in_transaction_session_timeout",
+                settings.idle_in_transaction_timeout_ms,
+            ),
             // The server notices within a second that the client went away, also in the middle of a statement.
             ("client_connection_check_interval", 1_000),
             ("tcp_keepalives_idle", 10),
@@ -68,7 +79,11 @@ impl Manager for Connector {
 
     /// Asks only for the age: whether the connection still works is found out by the `BEGIN` that follows.
     async fn recycle(&self, _: &mut PgConnection, age: &Age) -> RecycleResult<sqlx::Error> {
-        if age.created.elapsed() < self.lifetime { Ok(()) } else { Err(RecycleError::message("beyond its lifetime")) }
+        if age.created.elapsed() < self.lifetime {
+            Ok(())
+        } else {
+            Err(RecycleError::message("beyond its lifetime"))
+        }
     }
 }
 
@@ -83,7 +98,9 @@ impl Checkout {
 
     /// Whether it has served before, so that its peer may be long gone.
     fn is_used(&self) -> bool {
-        self.0.as_ref().is_some_and(|object| Object::metrics(object).recycle_count > 0)
+        self.0
+            .as_ref()
+            .is_some_and(|object| Object::metrics(object).recycle_count > 0)
     }
 }
 
@@ -98,14 +115,20 @@ impl Drop for Checkout {
 impl Deref for Checkout {
     type Target = PgConnection;
 
-    #[expect(clippy::expect_used, reason = "taken only by give_back and drop, after which nobody holds it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "taken only by give_back and drop, after which nobody holds it"
+    )]
     fn deref(&self) -> &PgConnection {
         self.0.as_deref().expect("the connection was taken")
     }
 }
 
 impl DerefMut for Checkout {
-    #[expect(clippy::expect_used, reason = "taken only by give_back and drop, after which nobody holds it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "taken only by give_back and drop, after which nobody holds it"
+    )]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.0.as_deref_mut().expect("the connection was taken")
     }
@@ -187,7 +210,9 @@ impl RolePool {
         let started = Instant::now();
         let mut last = None;
         let result = tokio::time::timeout(self.acquire_timeout, self.try_begin(opening, &mut last)).await;
-        self.metrics.open.set(i64::try_from(self.pool.status().size).unwrap_or(i64::MAX));
+        self.metrics
+            .open
+            .set(i64::try_from(self.pool.status().size).unwrap_or(i64::MAX));
         self.metrics.waited.observe(started.elapsed().as_secs_f64());
         match result {
             Ok(Ok(checkout)) => Ok(Tx::new(checkout, self.limits, Arc::clone(&self.poke))),
@@ -195,12 +220,19 @@ impl RolePool {
             Err(_) => {
                 self.metrics.failed.inc();
                 let waited_ms = u64::try_from(self.acquire_timeout.as_millis()).unwrap_or(u64::MAX);
-                Err(StoreError::Acquire { waited_ms, source: last.map(Box::new) })
+                Err(StoreError::Acquire {
+                    waited_ms,
+                    source: last.map(Box::new),
+                })
             }
         }
     }
 
-    async fn try_begin(&self, opening: &str, last: &mut Option<sqlx::Error>) -> Result<Checkout, sqlx::Error> {
+    async fn try_begin(
+        &self,
+        opening: &str,
+        last: &mut Option<sqlx::Error>,
+    ) -> Result<Checkout, sqlx::Error> {
         let mut pause = CONNECT_PAUSE.0;
         loop {
             let mut checkout = match self.pool.get().await {
@@ -231,8 +263,13 @@ impl RolePool {
                 Err(_) => {
                     // A peer that is silent for so long is frozen or cut off, and its siblings likely are too.
                     let idle = self.pool.retain(|_, _| false).removed.len();
-                    self.metrics.discarded.inc_by(u64::try_from(idle + 1).unwrap_or(u64::MAX));
-                    tracing::warn!(idle, "a database connection did not answer; closed it and the idle ones");
+                    self.metrics
+                        .discarded
+                        .inc_by(u64::try_from(idle + 1).unwrap_or(u64::MAX));
+                    tracing::warn!(
+                        idle,
+                        "a database connection did not answer; closed it and the idle ones"
+                    );
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Where the service's schema is and how its connections behave.
 
-use serde::Deserialize;
 use ::settings::{Secret, SettingsError};
+use serde::Deserialize;
 
 /// The `[database]` section of a service. Three roles log in: `<schema>_app`, `<schema>_pipeline`, `<schema>_owner`.
 #[derive(Debug, Clone, Deserialize)]
@@ -102,26 +102,68 @@ impl Role {
 pub(crate) fn is_plain_name(name: &str) -> bool {
     name.len() <= 48
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 impl ::settings::Validate for DbSettings {
     fn validate(&self) -> Result<(), SettingsError> {
         let rule = |holds: bool, key: &str, reason: &str| {
-            if holds { Ok(()) } else { Err(SettingsError::invalid(format!("database.{key}"), reason)) }
+            if holds {
+                Ok(())
+            } else {
+                Err(SettingsError::invalid(format!("database.{key}"), reason))
+            }
         };
         rule(!self.host.is_empty(), "host", "must not be empty")?;
         rule(self.port != 0, "port", "must not be 0")?;
         rule(!self.database.is_empty(), "database", "must not be empty")?;
-        rule(is_plain_name(&self.schema), "schema", "must be 1 to 48 of a-z, 0-9 and _, beginning with a letter")?;
-        rule((1..=200).contains(&self.app_connections), "app_connections", "must be 1 to 200")?;
-        rule((1..=200).contains(&self.pipeline_connections), "pipeline_connections", "must be 1 to 200")?;
-        rule(self.acquire_timeout_ms >= 10, "acquire_timeout_ms", "must be at least 10")?;
-        rule(self.statement_timeout_ms >= 10, "statement_timeout_ms", "must be at least 10")?;
-        rule(self.lock_timeout_ms >= 10, "lock_timeout_ms", "must be at least 10")?;
-        rule(self.connection_lifetime_secs >= 1, "connection_lifetime_secs", "must be at least 1")?;
-        rule(self.outbox_retention_days >= 1, "outbox_retention_days", "must be at least 1")?;
-        rule(self.inbox_retention_days >= 1, "inbox_retention_days", "must be at least 1")?;
+        rule(
+            is_plain_name(&self.schema),
+            "schema",
+            "must be 1 to 48 of a-z, 0-9 and _, beginning with a letter",
+        )?;
+        rule(
+            (1..=200).contains(&self.app_connections),
+            "app_connections",
+            "must be 1 to 200",
+        )?;
+        rule(
+            (1..=200).contains(&self.pipeline_connections),
+            "pipeline_connections",
+            "must be 1 to 200",
+        )?;
+        rule(
+            self.acquire_timeout_ms >= 10,
+            "acquire_timeout_ms",
+            "must be at least 10",
+        )?;
+        rule(
+            self.statement_timeout_ms >= 10,
+            "statement_timeout_ms",
+            "must be at least 10",
+        )?;
+        rule(
+            self.lock_timeout_ms >= 10,
+            "lock_timeout_ms",
+            "must be at least 10",
+        )?;
+        rule(
+            self.connection_lifetime_secs >= 1,
+            "connection_lifetime_secs",
+            "must be at least 1",
+        )?;
+        rule(
+            self.outbox_retention_days >= 1,
+            "outbox_retention_days",
+            "must be at least 1",
+        )?;
+        rule(
+            self.inbox_retention_days >= 1,
+            "inbox_retention_days",
+            "must be at least 1",
+        )?;
         if self.lock_timeout_ms > self.statement_timeout_ms {
             return Err(SettingsError::contradiction(
                 "database.lock_timeout_ms",

@@ -115,17 +115,25 @@ impl Stores {
         lifecycle: &Lifecycle,
         metrics: &Metrics,
     ) -> Result<Self, StoreError> {
-        settings.validate().map_err(|error| StoreError::Misuse(error.to_string()))?;
+        settings
+            .validate()
+            .map_err(|error| StoreError::Misuse(error.to_string()))?;
         let poke = Arc::new(Notify::new());
         let pool = |role, connections| RolePool::new(settings, role, connections, metrics, Arc::clone(&poke));
         let stores = Self {
             db: Db(pool(Role::App, settings.app_connections)?),
             pipeline: PipelineDb(pool(Role::Pipeline, settings.pipeline_connections)?),
-            owner: OwnerDb { pool: pool(Role::Owner, 1)?, settings: Arc::new(settings.clone()) },
+            // One for maintenance, one for the readiness check.
+            owner: OwnerDb {
+                pool: pool(Role::Owner, 2)?,
+                settings: Arc::new(settings.clone()),
+            },
             kept: Arc::default(),
         };
         stores.wait_until_reachable(lifecycle).await?;
-        stores.keep_partitions(outbox::partitions(settings.outbox_retention_days)).await?;
+        stores
+            .keep_partitions(outbox::partitions(settings.outbox_retention_days))
+            .await?;
         maintenance::spawn(&stores, lifecycle);
         Ok(stores)
     }
@@ -185,6 +193,8 @@ impl Stores {
 
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stores").field("schema", &self.owner.schema()).finish_non_exhaustive()
+        f.debug_struct("Stores")
+            .field("schema", &self.owner.schema())
+            .finish_non_exhaustive()
     }
 }

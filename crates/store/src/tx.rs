@@ -23,7 +23,9 @@ impl Limits {
     pub(crate) fn new(settings: &DbSettings, role: Role) -> Self {
         let factor = if role == Role::Owner { 12 } else { 1 };
         // Twice the server's limit: the server's own, better explained error comes first.
-        Self { statement: Duration::from_millis(settings.statement_timeout_ms.saturating_mul(2 * factor)) }
+        Self {
+            statement: Duration::from_millis(settings.statement_timeout_ms.saturating_mul(2 * factor)),
+        }
     }
 }
 
@@ -45,7 +47,12 @@ const COMMIT: &str = "SAVEPOINT still_open; COMMIT";
 
 impl Tx {
     pub(crate) fn new(checkout: Checkout, limits: Limits, poke: Arc<Notify>) -> Self {
-        Self { checkout, limits, poke, told: false }
+        Self {
+            checkout,
+            limits,
+            poke,
+            told: false,
+        }
     }
 
     /// Stores everything. Wakes the relay if events were enqueued.
@@ -100,13 +107,18 @@ impl DerefMut for Tx {
 
 impl std::fmt::Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tx").field("told", &self.told).finish_non_exhaustive()
+        f.debug_struct("Tx")
+            .field("told", &self.told)
+            .finish_non_exhaustive()
     }
 }
 
 /// `no_active_sql_transaction` and `in_failed_sql_transaction`.
 fn is_not_open(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| matches!(&*code, "25P01" | "25P02"))
+    error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .is_some_and(|code| matches!(&*code, "25P01" | "25P02"))
 }
 
 /// The error of a server that did not answer in time.
