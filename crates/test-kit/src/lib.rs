@@ -5,8 +5,10 @@
 
 mod database;
 mod stack;
+mod stores;
 mod wait;
 
 pub use database::{TestDatabase, ensure_template};
 pub use stack::{STACK_VARIABLE, Servers, TestStack, unique_prefix};
+pub use stores::{TEST_PASSWORD, TestStores, database_settings};
 pub use wait::wait_for;
