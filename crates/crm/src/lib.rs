@@ -1,1 +1,24 @@
-//! crm
+//! crm: what is recorded about companies and persons, editable, and the timeline of an account.
+//!
+//! Owns accounts, contacts and their history. Must not: decide who is who (identity-resolver does) or compute scores
+//! (scoring does). `README.md` of this crate states the contract and names the test that holds each part of it.
+
+pub mod api;
+pub mod app;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod events;
+mod metrics;
+pub mod signals;
+pub mod store;
+pub mod wire;
+
+/// The service's name: in events, logs and metrics.
+pub const SERVICE: &str = "crm";
+
+/// The service's schema in the database.
+pub const SCHEMA: &str = "crm";
+
+/// The schema's migrations, to be run with [`::store::migrate`].
+pub static MIGRATOR: sqlx::migrate::Migrator = ::store::migrator!("../../migrations/crm");

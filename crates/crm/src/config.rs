@@ -1,0 +1,131 @@
+//! crm's settings, one struct per concern; `default.toml` is their reference.
+
+use std::path::Path;
+
+use ::store::DbSettings;
+use eventbus::BusSettings;
+use rpc::{ChannelSettings, ServerSettings};
+use serde::Deserialize;
+use settings::{SettingsError, Validate};
+use telemetry::TelemetryConfig;
+
+use crate::SERVICE;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The gRPC server.
+    pub grpc: ServerSettings,
+    /// Whom to believe.
+    pub security: SecuritySettings,
+    /// Where the signals of a timeline are read.
+    pub signal_ingest: ChannelSettings,
+    /// The events taken in.
+    pub consumers: ConsumerSettings,
+    /// The schema.
+    pub database: DbSettings,
+    /// The bus.
+    pub bus: BusSettings,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Whom to believe.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecuritySettings {
+    /// Ed25519 public keys (32 bytes each, base64) of the gateway that signs who calls. Two while a key is replaced.
+    pub principal_keys: Vec<String>,
+}
+
+/// The events taken in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerSettings {
+    /// Handlers at once, for each type of event.
+    pub concurrency: usize,
+}
+
+impl Settings {
+    /// Defaults, then `file`, then `DEVSIGNAL_CRM__SECTION__KEY` of `env`, then `overrides`.
+    ///
+    /// # Errors
+    /// A layer that cannot be read, an unknown key, a value that is not allowed.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Option<serde_json::Value>,
+    ) -> Result<Self, SettingsError> {
+        settings::load(SERVICE, DEFAULTS, file, env, overrides)
+    }
+}
+
+impl Validate for Settings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        self.database.validate()?;
+        self.bus.validate()?;
+        self.telemetry
+            .check()
+            .map_err(|error| SettingsError::invalid("telemetry.log_filter", error.to_string()))?;
+        if self.security.principal_keys.is_empty() {
+            return Err(SettingsError::invalid(
+                "security.principal_keys",
+                "at least one key is needed, or no call could be believed",
+            ));
+        }
+        if !(1..=256).contains(&self.consumers.concurrency) {
+            return Err(SettingsError::invalid(
+                "consumers.concurrency",
+                "it must be from 1 to 256",
+            ));
+        }
+        if self.signal_ingest.call_timeout_ms >= self.grpc.deadline_ms {
+            return Err(SettingsError::contradiction(
+                "signal_ingest.call_timeout_ms",
+                "grpc.deadline_ms",
+                "a call of ours would end before the call that it needs",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn load(overrides: serde_json::Value) -> Result<Settings, SettingsError> {
+        Settings::load(None, std::iter::empty(), Some(overrides))
+    }
+
+    #[test]
+    fn the_defaults_need_only_a_key() {
+        assert!(
+            load(json!({}))
+                .unwrap_err()
+                .to_string()
+                .contains("security.principal_keys")
+        );
+        let settings = load(json!({"security": {"principal_keys": ["k"]}})).unwrap();
+        assert_eq!(settings.database.schema, "crm");
+    }
+
+    #[test]
+    fn contradictions_and_unknown_keys_refuse_to_boot() {
+        let key = json!({"principal_keys": ["k"]});
+        let slow = json!({"security": key, "signal_ingest": {"call_timeout_ms": 60_000}});
+        let error = load(slow).unwrap_err().to_string();
+        assert!(
+            error.contains("signal_ingest.call_timeout_ms") && error.contains("grpc.deadline_ms"),
+            "{error}"
+        );
+        assert!(load(json!({"security": key, "consumers": {"concurrency": 0}})).is_err());
+        assert!(load(json!({"security": key, "grpc": {"listne": "x"}})).is_err());
+    }
+}

@@ -1,0 +1,362 @@
+//! An account: what was learnt, what a person set, what scoring told, and how they combine.
+//!
+//! Contract: learnt facts and scores apply by their own revisions, so the outcome is the same in whatever order events
+//! arrive, and a second arrival changes nothing. A field that a person set stays as set.
+
+use std::collections::BTreeSet;
+
+use ids::AccountId;
+use jiff::Timestamp;
+
+use super::edit::AccountEdit;
+use super::score::{Score, ScoreChange};
+use super::{Change, country, text};
+
+/// A field of an account that can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AccountField {
+    /// Name.
+    Name,
+    /// Registrable domain.
+    Domain,
+    /// GitHub organization.
+    GithubOrg,
+    /// Number of employees.
+    Employees,
+    /// Industry.
+    Industry,
+    /// Country.
+    Country,
+    /// Funding stage.
+    FundingStage,
+}
+
+impl AccountField {
+    const ALL: [Self; 7] = [
+        Self::Name,
+        Self::Domain,
+        Self::GithubOrg,
+        Self::Employees,
+        Self::Industry,
+        Self::Country,
+        Self::FundingStage,
+    ];
+
+    /// The field's name in JSON, in events and in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Domain => "domain",
+            Self::GithubOrg => "githubOrg",
+            Self::Employees => "employees",
+            Self::Industry => "industry",
+            Self::Country => "country",
+            Self::FundingStage => "fundingStage",
+        }
+    }
+
+    /// The field of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.name() == name)
+    }
+}
+
+/// What a reader sees of a company, score and counts aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Name; never empty once recorded.
+    pub name: String,
+    /// Registrable domain.
+    pub domain: Option<String>,
+    /// Login of its GitHub organization.
+    pub github_org: Option<String>,
+    /// Number of employees.
+    pub employees: Option<i64>,
+    /// Industry.
+    pub industry: Option<String>,
+    /// ISO 3166-1 alpha-2 country code.
+    pub country: Option<String>,
+    /// Funding stage.
+    pub funding_stage: Option<String>,
+}
+
+/// What one `account.discovered` tells, cleaned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountFacts {
+    /// Counts up with each event about the company.
+    pub revision: i64,
+    /// Everything known; the name is empty if none is.
+    pub profile: Profile,
+}
+
+impl AccountFacts {
+    /// The facts with every value bounded; a country that is none and a headcount below 1 are left out.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        let profile = &mut self.profile;
+        profile.name = text::learnt(Some(&profile.name), text::MAX_NAME).unwrap_or_default();
+        profile.domain = text::learnt(profile.domain.as_deref(), 253);
+        profile.github_org = text::learnt(profile.github_org.as_deref(), text::MAX_NAME);
+        profile.employees = profile.employees.filter(|count| *count > 0);
+        profile.industry = text::learnt(profile.industry.as_deref(), text::MAX_INDUSTRY);
+        profile.country = profile.country.as_deref().and_then(country::normalised);
+        profile.funding_stage = text::learnt(profile.funding_stage.as_deref(), text::MAX_FUNDING_STAGE);
+        self
+    }
+}
+
+/// An account as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Whether readers see it: false until it was discovered.
+    pub recorded: bool,
+    /// What is known of the company.
+    pub profile: Profile,
+    /// The fields that a person set.
+    pub edited: BTreeSet<AccountField>,
+    /// The newest facts applied; -1 before the first.
+    pub learnt_revision: i64,
+    /// The score, once there is one.
+    pub score: Option<Score>,
+    /// The newest score applied; -1 before the first.
+    pub score_revision: i64,
+    /// How many recorded contacts belong to it.
+    pub contact_count: i64,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Counts up with every change that a reader can see.
+    pub version: i64,
+}
+
+impl Account {
+    /// Applies what was learnt, unless newer facts were applied before.
+    pub fn learn(&mut self, facts: AccountFacts, now: Timestamp) -> Change<AccountField> {
+        if facts.revision <= self.learnt_revision {
+            return Change::None;
+        }
+        self.learnt_revision = facts.revision;
+        let before = self.profile.clone();
+        let mut learnt = facts.cleaned().profile;
+        for field in &self.edited {
+            keep(&mut learnt, &before, *field);
+        }
+        if learnt.name.is_empty() {
+            learnt.name = fallback_name(&learnt, self.id);
+        }
+        self.profile = learnt;
+        if !self.recorded {
+            self.recorded = true;
+            self.created_at = now;
+            self.touch(now);
+            return Change::Created;
+        }
+        self.told(differences(&before, &self.profile), now)
+    }
+
+    /// Applies what a person set: values change, and later facts leave these fields alone.
+    pub fn edit(&mut self, edit: AccountEdit, now: Timestamp) -> Change<AccountField> {
+        let before = self.profile.clone();
+        self.edited.extend(edit.fields());
+        let profile = &mut self.profile;
+        set(&mut profile.name, edit.name);
+        set(&mut profile.employees, edit.employees.map(Some));
+        set(&mut profile.industry, edit.industry);
+        set(&mut profile.country, edit.country);
+        set(&mut profile.funding_stage, edit.funding_stage);
+        self.told(differences(&before, &self.profile), now)
+    }
+
+    /// Applies a score, unless a newer one was applied before. Returns whether it did.
+    pub fn rate(&mut self, change: &ScoreChange, now: Timestamp) -> bool {
+        if change.revision <= self.score_revision {
+            return false;
+        }
+        self.score_revision = change.revision;
+        self.score = Some(change.score);
+        if self.recorded {
+            self.touch(now);
+        }
+        true
+    }
+
+    fn told(&mut self, fields: Vec<AccountField>, now: Timestamp) -> Change<AccountField> {
+        if !fields.is_empty() {
+            self.touch(now);
+        }
+        Change::of(fields)
+    }
+
+    fn touch(&mut self, now: Timestamp) {
+        self.version += 1;
+        self.updated_at = now;
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// What to call a company whose name is not known.
+fn fallback_name(profile: &Profile, id: AccountId) -> String {
+    profile
+        .domain
+        .clone()
+        .or_else(|| profile.github_org.clone())
+        .unwrap_or_else(|| id.to_string())
+}
+
+fn keep(learnt: &mut Profile, before: &Profile, field: AccountField) {
+    match field {
+        AccountField::Name => learnt.name.clone_from(&before.name),
+        AccountField::Domain => learnt.domain.clone_from(&before.domain),
+        AccountField::GithubOrg => learnt.github_org.clone_from(&before.github_org),
+        AccountField::Employees => learnt.employees = before.employees,
+        AccountField::Industry => learnt.industry.clone_from(&before.industry),
+        AccountField::Country => learnt.country.clone_from(&before.country),
+        AccountField::FundingStage => learnt.funding_stage.clone_from(&before.funding_stage),
+    }
+}
+
+fn differences(before: &Profile, after: &Profile) -> Vec<AccountField> {
+    let differs = |field: &AccountField| match field {
+        AccountField::Name => before.name != after.name,
+        AccountField::Domain => before.domain != after.domain,
+        AccountField::GithubOrg => before.github_org != after.github_org,
+        AccountField::Employees => before.employees != after.employees,
+        AccountField::Industry => before.industry != after.industry,
+        AccountField::Country => before.country != after.country,
+        AccountField::FundingStage => before.funding_stage != after.funding_stage,
+    };
+    AccountField::ALL.into_iter().filter(differs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn empty() -> Account {
+        Account {
+            id: AccountId(Uuid::from_u128(1)),
+            recorded: false,
+            profile: Profile::default(),
+            edited: BTreeSet::new(),
+            learnt_revision: -1,
+            score: None,
+            score_revision: -1,
+            contact_count: 0,
+            created_at: at(0),
+            updated_at: at(0),
+            version: 0,
+        }
+    }
+
+    fn facts(revision: i64, name: &str, domain: Option<&str>, industry: Option<&str>) -> AccountFacts {
+        let profile = Profile {
+            name: name.into(),
+            domain: domain.map(Into::into),
+            industry: industry.map(Into::into),
+            ..Profile::default()
+        };
+        AccountFacts { revision, profile }
+    }
+
+    #[test]
+    fn the_name_falls_back_to_the_domain_and_then_to_the_organization() {
+        let mut account = empty();
+        assert_eq!(
+            account.learn(facts(0, "", Some("acme.com"), None), at(1)),
+            Change::Created
+        );
+        assert_eq!((account.profile.name.as_str(), account.version), ("acme.com", 1));
+
+        let mut by_github = facts(1, "", None, None);
+        by_github.profile.github_org = Some("acme-inc".into());
+        assert_eq!(
+            account.learn(by_github, at(2)),
+            Change::Updated(vec![
+                AccountField::Name,
+                AccountField::Domain,
+                AccountField::GithubOrg
+            ])
+        );
+        assert_eq!(account.profile.name, "acme-inc");
+    }
+
+    #[test]
+    fn older_and_repeated_facts_change_nothing() {
+        let mut account = empty();
+        account.learn(facts(5, "Acme", None, None), at(1));
+        let before = account.clone();
+        for revision in [0, 4, 5] {
+            assert_eq!(
+                account.learn(facts(revision, "Other", None, None), at(9)),
+                Change::None
+            );
+        }
+        assert_eq!(account, before);
+    }
+
+    #[test]
+    fn what_a_person_set_stays_and_the_rest_goes_on_being_learnt() {
+        let mut account = empty();
+        account.learn(facts(1, "acme", Some("acme.com"), Some("Retail")), at(1));
+        let edit = AccountEdit {
+            name: Some("Acme Inc".into()),
+            industry: Some(None),
+            ..AccountEdit::default()
+        };
+        assert_eq!(
+            account.edit(edit, at(2)),
+            Change::Updated(vec![AccountField::Name, AccountField::Industry])
+        );
+        let learnt = account.learn(facts(2, "ACME", Some("acme.dev"), Some("Software")), at(3));
+        assert_eq!(learnt, Change::Updated(vec![AccountField::Domain]));
+        assert_eq!(account.profile.name, "Acme Inc");
+        assert_eq!(account.profile.industry, None);
+        assert_eq!(account.version, 3);
+    }
+
+    #[test]
+    fn setting_the_same_value_keeps_the_version_and_still_holds_the_field() {
+        let mut account = empty();
+        account.learn(facts(1, "Acme", None, None), at(1));
+        let same = AccountEdit {
+            name: Some("Acme".into()),
+            ..AccountEdit::default()
+        };
+        assert_eq!(account.edit(same, at(2)), Change::None);
+        assert_eq!(account.version, 1);
+        assert_eq!(account.learn(facts(2, "Other", None, None), at(3)), Change::None);
+        assert_eq!(account.profile.name, "Acme");
+    }
+
+    #[test]
+    fn odd_learnt_values_are_left_out() {
+        let mut account = empty();
+        let mut odd = facts(1, "A\0B", Some(" "), None);
+        odd.profile.country = Some("Narnia".into());
+        odd.profile.employees = Some(-4);
+        account.learn(odd, at(1));
+        assert_eq!(
+            account.profile,
+            Profile {
+                name: "A B".into(),
+                ..Profile::default()
+            }
+        );
+    }
+}

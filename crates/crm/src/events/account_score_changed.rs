@@ -1,0 +1,57 @@
+//! `account.score_changed`: score, tier or trend of an account moved.
+
+use contracts::{Envelope, Event as _, convert, events::v1 as events, scores::v1 as scores};
+use eventbus::{Delivery as _, Handler, HandlerError};
+use ids::EventId;
+
+use super::{Desk, delivered, id, unreadable};
+use crate::domain::score::{Score, ScoreChange, Tier, Trend};
+use crate::domain::{self, text};
+
+pub(super) const EVENT: &str = events::AccountScoreChanged::TYPE;
+const CONSUMER: &str = "crm_account_score_changed";
+
+/// Longest name of a model, in characters.
+const MAX_MODEL: usize = 200;
+
+/// Keeps the score, and the move for the timeline.
+pub struct AccountScoreChanged(pub Desk);
+
+impl Handler for AccountScoreChanged {
+    async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
+        let change = change(envelope.read()?, envelope.id)?;
+        let outcome = self
+            .0
+            .records
+            .rate_account(&delivered(&envelope, CONSUMER), &change)
+            .await;
+        self.0.settle(EVENT, outcome)
+    }
+}
+
+fn change(event: events::AccountScoreChanged, id_of_event: EventId) -> Result<ScoreChange, HandlerError> {
+    let told: scores::AccountScore = event.score.ok_or_else(|| unreadable("the score is missing"))?;
+    let at = told.computed_at.as_ref().and_then(convert::from_timestamp);
+    let score = Score {
+        points: points(told.score)?,
+        tier: Tier::from_number(told.tier).ok_or_else(|| unreadable("the tier is unknown"))?,
+        trend: Trend::from_number(told.trend).ok_or_else(|| unreadable("the trend is unknown"))?,
+        at: domain::micros(at.ok_or_else(|| unreadable("the time of the score is missing"))?),
+    };
+    Ok(ScoreChange {
+        id: id_of_event,
+        account: id("score.account_id", &told.account_id)?,
+        revision: event.revision,
+        score,
+        previous_points: event.previous_score.map(points).transpose()?,
+        previous_tier: Tier::from_number(event.previous_tier),
+        model_version: text::learnt(Some(&told.model_version), MAX_MODEL).unwrap_or_default(),
+    })
+}
+
+fn points(score: i32) -> Result<i16, HandlerError> {
+    let fits = i16::try_from(score)
+        .ok()
+        .filter(|points| (0..=100).contains(points));
+    fits.ok_or_else(|| unreadable("a score is not from 0 to 100"))
+}

@@ -1,0 +1,147 @@
+//! The events that crm listens to: from the wire to an operation on the records.
+//!
+//! Owns the reading of payloads; one that cannot be read is a dead letter at once. Must not: decide what a fact means
+//! (the domain does), or write (the records do).
+
+mod account_discovered;
+mod account_score_changed;
+mod contact_identified;
+mod identity_account_linked;
+mod identity_merged;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ::store::{Class, Stores};
+use contracts::{Envelope, convert};
+use eventbus::{Bus, BusError, ConsumerSpec, Delivery as _, Handler, HandlerError, spawn_consumer};
+use jiff::Timestamp;
+use lifecycle::Lifecycle;
+use telemetry::{IntCounterVec, Metrics};
+
+use crate::config::ConsumerSettings;
+use crate::domain;
+use crate::error::CrmError;
+use crate::store::{Delivered, Outcome, Records};
+use crate::{SERVICE, metrics};
+
+pub use account_discovered::AccountDiscovered;
+pub use account_score_changed::AccountScoreChanged;
+pub use contact_identified::ContactIdentified;
+pub use identity_account_linked::IdentityAccountLinked;
+pub use identity_merged::IdentityMerged;
+
+/// What every handler has.
+#[derive(Clone)]
+pub struct Desk {
+    records: Records,
+    deliveries: IntCounterVec,
+}
+
+impl Desk {
+    /// A desk over these records.
+    ///
+    /// # Errors
+    /// A conflict of metrics.
+    pub fn new(records: Records, metrics: &Metrics) -> Result<Self, telemetry::TelemetryError> {
+        Ok(Self {
+            records,
+            deliveries: metrics::deliveries(metrics)?,
+        })
+    }
+
+    /// The operation's outcome as the bus needs it.
+    fn settle(&self, event: &'static str, outcome: Result<Outcome, CrmError>) -> Result<(), HandlerError> {
+        match outcome {
+            Ok(outcome) => {
+                let label = match outcome {
+                    Outcome::Applied => "applied",
+                    Outcome::Repeated => "repeated",
+                };
+                self.deliveries.with_label_values(&[event, label]).inc();
+                Ok(())
+            }
+            Err(error @ CrmError::Merge(_)) => Err(HandlerError::poison(error)),
+            // What a constraint refuses now it will refuse again.
+            Err(CrmError::Store(error)) if matches!(error.class(), Class::Check { .. }) => {
+                Err(HandlerError::poison(error))
+            }
+            Err(error) => Err(HandlerError::retry(error)),
+        }
+    }
+}
+
+/// Starts a consumer for each event.
+///
+/// # Errors
+/// Limits that make no sense, or a conflict of metrics.
+pub fn spawn(
+    desk: &Desk,
+    bus: &Bus,
+    stores: &Stores,
+    settings: &ConsumerSettings,
+    lifecycle: &Lifecycle,
+    metrics: &Metrics,
+) -> Result<(), BusError> {
+    let parts = Parts {
+        bus,
+        stores,
+        settings,
+        lifecycle,
+        metrics,
+    };
+    parts.start(contact_identified::EVENT, ContactIdentified(desk.clone()))?;
+    parts.start(account_discovered::EVENT, AccountDiscovered(desk.clone()))?;
+    parts.start(identity_merged::EVENT, IdentityMerged(desk.clone()))?;
+    parts.start(
+        identity_account_linked::EVENT,
+        IdentityAccountLinked(desk.clone()),
+    )?;
+    parts.start(account_score_changed::EVENT, AccountScoreChanged(desk.clone()))
+}
+
+struct Parts<'a> {
+    bus: &'a Bus,
+    stores: &'a Stores,
+    settings: &'a ConsumerSettings,
+    lifecycle: &'a Lifecycle,
+    metrics: &'a Metrics,
+}
+
+impl Parts<'_> {
+    fn start<H: Handler>(&self, event: &'static str, handler: H) -> Result<(), BusError> {
+        let spec = ConsumerSpec::new(SERVICE, event).concurrency(self.settings.concurrency);
+        spawn_consumer(
+            self.bus,
+            self.stores,
+            spec,
+            Arc::new(handler),
+            self.lifecycle,
+            self.metrics,
+        )
+    }
+}
+
+/// The delivery of `envelope` to `consumer`.
+fn delivered(envelope: &Envelope, consumer: &'static str) -> Delivered {
+    Delivered {
+        scope: envelope.scope(),
+        consumer,
+        event: envelope.id,
+        at: domain::micros(envelope.time),
+    }
+}
+
+/// An id of the payload; what is none can never be handled.
+fn id<T: FromStr>(field: &str, text: &str) -> Result<T, HandlerError> {
+    text.parse().map_err(|_| unreadable(&format!("{field} is no id")))
+}
+
+/// A time of the payload, in whole microseconds; absent or unreadable, it is the event's own.
+fn time(at: Option<&prost_types::Timestamp>, event: Timestamp) -> Timestamp {
+    at.and_then(convert::from_timestamp).map_or(event, domain::micros)
+}
+
+fn unreadable(what: &str) -> HandlerError {
+    HandlerError::Poison(anyhow::anyhow!("the payload cannot be used: {what}"))
+}

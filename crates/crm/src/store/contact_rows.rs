@@ -1,0 +1,178 @@
+//! Rows of `contacts`.
+
+use std::collections::BTreeSet;
+
+use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
+use ids::{AccountId, ContactId, EventId};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::identity_rows;
+use crate::domain::contact::{Contact, ContactField, ToldAccount};
+use crate::domain::text;
+use crate::error::CrmError;
+
+/// The columns of [`ContactRow`], over a table under the alias `t`.
+macro_rules! contact_columns {
+    () => {
+        "t.id, t.recorded, t.name, t.told_name, t.email, t.title, t.company, t.avatar_url, t.account_id, \
+         t.account_told_at, t.account_told_by, t.edited_fields, t.revision, t.first_seen_at, t.last_seen_at, \
+         t.created_at, t.updated_at, t.version"
+    };
+}
+pub(super) use contact_columns;
+
+/// A row of `contacts`; the identities stand in a table of their own.
+#[derive(Debug, FromRow)]
+pub(super) struct ContactRow {
+    id: Uuid,
+    recorded: bool,
+    name: String,
+    told_name: Option<String>,
+    email: Option<String>,
+    title: Option<String>,
+    company: Option<String>,
+    avatar_url: Option<String>,
+    account_id: Option<Uuid>,
+    account_told_at: Option<Ts>,
+    account_told_by: Option<Uuid>,
+    edited_fields: Vec<String>,
+    revision: i64,
+    first_seen_at: Option<Ts>,
+    last_seen_at: Option<Ts>,
+    created_at: Ts,
+    updated_at: Ts,
+    version: i64,
+}
+
+impl TryFrom<ContactRow> for Contact {
+    type Error = CrmError;
+
+    /// The contact without its identities.
+    fn try_from(row: ContactRow) -> Result<Self, CrmError> {
+        let account = match (row.account_id, row.account_told_at, row.account_told_by) {
+            (Some(account), Some(at), Some(by)) => Some(ToldAccount {
+                at: at.to_jiff(),
+                by: EventId(by),
+                account: AccountId(account),
+            }),
+            _ => None,
+        };
+        let edited: Option<BTreeSet<_>> = row
+            .edited_fields
+            .iter()
+            .map(|name| ContactField::parse(name))
+            .collect();
+        let edited = edited.ok_or_else(|| CrmError::Corrupt(format!("contact {}, edited_fields", row.id)))?;
+        Ok(Self {
+            id: ContactId(row.id),
+            recorded: row.recorded,
+            name: row.name,
+            told_name: row.told_name,
+            email: row.email,
+            title: row.title,
+            company: row.company,
+            avatar_url: row.avatar_url,
+            account,
+            identities: Vec::new(),
+            edited,
+            revision: row.revision,
+            first_seen_at: row.first_seen_at.map(Ts::to_jiff),
+            last_seen_at: row.last_seen_at.map(Ts::to_jiff),
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+            version: row.version,
+        })
+    }
+}
+
+const READ: &str = concat!(
+    "SELECT ",
+    contact_columns!(),
+    " FROM contacts t WHERE t.org_id = $1 AND t.id = $2"
+);
+const LOCK: &str = concat!(
+    "SELECT ",
+    contact_columns!(),
+    " FROM contacts t WHERE t.org_id = $1 AND t.id = $2 FOR UPDATE"
+);
+
+/// The contact with its identities, recorded or not.
+pub(super) async fn read(tx: &mut Tx, scope: &OrgScope, id: ContactId) -> Result<Option<Contact>, CrmError> {
+    one(tx, scope, id, READ).await
+}
+
+/// The contact with its identities, recorded or not, locked until the end of the transaction.
+pub(super) async fn lock(tx: &mut Tx, scope: &OrgScope, id: ContactId) -> Result<Option<Contact>, CrmError> {
+    one(tx, scope, id, LOCK).await
+}
+
+async fn one(
+    tx: &mut Tx,
+    scope: &OrgScope,
+    id: ContactId,
+    statement: &'static str,
+) -> Result<Option<Contact>, CrmError> {
+    let row: Option<ContactRow> = sqlx::query_as(statement)
+        .bind(scope.uuid())
+        .bind(id.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut contacts = [Contact::try_from(row)?];
+    identity_rows::fill(tx, scope, &mut contacts).await?;
+    let [contact] = contacts;
+    Ok(Some(contact))
+}
+
+/// Writes the contact without its identities. Whoever makes a row holds the person's lock, see [`super::people`].
+pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Result<(), CrmError> {
+    let edited: Vec<&str> = contact.edited.iter().map(|field| field.name()).collect();
+    sqlx::query(
+        "INSERT INTO contacts (org_id, id, recorded, name, name_key, told_name, email, title, company, avatar_url, \
+         account_id, account_told_at, account_told_by, edited_fields, revision, first_seen_at, last_seen_at, \
+         created_at, updated_at, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+         ON CONFLICT (org_id, id) DO UPDATE SET recorded = excluded.recorded, name = excluded.name, \
+         name_key = excluded.name_key, told_name = excluded.told_name, email = excluded.email, \
+         title = excluded.title, company = excluded.company, avatar_url = excluded.avatar_url, \
+         account_id = excluded.account_id, account_told_at = excluded.account_told_at, \
+         account_told_by = excluded.account_told_by, edited_fields = excluded.edited_fields, \
+         revision = excluded.revision, first_seen_at = excluded.first_seen_at, \
+         last_seen_at = excluded.last_seen_at, created_at = excluded.created_at, \
+         updated_at = excluded.updated_at, version = excluded.version",
+    )
+    .bind(scope.uuid())
+    .bind(contact.id.uuid())
+    .bind(contact.recorded)
+    .bind(&contact.name)
+    .bind(text::sort_key(&contact.name))
+    .bind(&contact.told_name)
+    .bind(&contact.email)
+    .bind(&contact.title)
+    .bind(&contact.company)
+    .bind(&contact.avatar_url)
+    .bind(contact.account.map(|told| told.account.uuid()))
+    .bind(contact.account.map(|told| told.at.to_sqlx()))
+    .bind(contact.account.map(|told| told.by.uuid()))
+    .bind(edited)
+    .bind(contact.revision)
+    .bind(contact.first_seen_at.map(|at| at.to_sqlx()))
+    .bind(contact.last_seen_at.map(|at| at.to_sqlx()))
+    .bind(contact.created_at.to_sqlx())
+    .bind(contact.updated_at.to_sqlx())
+    .bind(contact.version)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes the row.
+pub(super) async fn remove(tx: &mut Tx, scope: &OrgScope, id: ContactId) -> Result<(), CrmError> {
+    sqlx::query("DELETE FROM contacts WHERE org_id = $1 AND id = $2")
+        .bind(scope.uuid())
+        .bind(id.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

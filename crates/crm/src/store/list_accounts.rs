@@ -1,0 +1,137 @@
+//! Lists of accounts.
+
+use ::store::OrgScope;
+use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use ::store::paging::Page;
+
+use super::Records;
+use super::account_rows::{AccountRow, account_columns};
+use crate::domain::account::Account;
+use crate::error::CrmError;
+
+/// A page of accounts.
+pub type AccountList = Page<Account>;
+
+const FILTERS: &[Filter] = &[
+    Filter {
+        name: "tier",
+        kind: Kind::OneOf(&["INACTIVE", "COLD", "WARM", "HOT"]),
+        matches: Match::Sql(
+            "t.tier = CASE {} WHEN 'INACTIVE' THEN 1 WHEN 'COLD' THEN 2 WHEN 'WARM' THEN 3 ELSE 4 END::smallint",
+        ),
+    },
+    Filter {
+        name: "trend",
+        kind: Kind::OneOf(&["FALLING", "STABLE", "RISING"]),
+        matches: Match::Sql(
+            "t.trend = CASE {} WHEN 'FALLING' THEN 1 WHEN 'STABLE' THEN 2 ELSE 3 END::smallint",
+        ),
+    },
+    Filter {
+        name: "domain",
+        kind: Kind::Text,
+        matches: Match::Sql("t.domain = lower({})"),
+    },
+    Filter {
+        name: "country",
+        kind: Kind::Text,
+        matches: Match::Sql("t.country = upper({})"),
+    },
+    Filter {
+        name: "industry",
+        kind: Kind::Text,
+        matches: Match::Eq("industry"),
+    },
+];
+
+const NAME: Sort = Sort {
+    name: "name",
+    column: "name_key",
+    kind: SortKind::Text,
+    nullable: false,
+};
+const CREATED: Sort = Sort {
+    name: "createdAt",
+    column: "created_at",
+    kind: SortKind::Time,
+    nullable: false,
+};
+
+const ACCOUNTS: ListSpec = ListSpec {
+    table: "accounts",
+    columns: account_columns!(),
+    condition: Some("t.recorded"),
+    filters: FILTERS,
+    sorts: &[
+        Sort {
+            name: "score",
+            column: "score_down",
+            kind: SortKind::Int,
+            nullable: false,
+        },
+        NAME,
+        CREATED,
+    ],
+    default_sort: "-score",
+};
+
+/// The same with another column behind the rising sort by score: accounts without a score come last there too.
+const LOWEST_FIRST: ListSpec = ListSpec {
+    sorts: &[
+        Sort {
+            name: "score",
+            column: "score_up",
+            kind: SortKind::Int,
+            nullable: false,
+        },
+        NAME,
+        CREATED,
+    ],
+    ..ACCOUNTS
+};
+
+/// Only scored accounts have a tier or a trend: with such a filter one column serves both directions, and its indexes.
+fn spec(request: &ListRequest<'_>) -> &'static ListSpec {
+    let scored_only = request
+        .filters
+        .iter()
+        .any(|(name, _)| name == "tier" || name == "trend");
+    if request.sort == Some("score") && !scored_only {
+        &LOWEST_FIRST
+    } else {
+        &ACCOUNTS
+    }
+}
+
+impl Records {
+    /// A page of accounts.
+    ///
+    /// # Errors
+    /// A request that is not valid, or of the database.
+    pub async fn list_accounts(
+        &self,
+        scope: &OrgScope,
+        request: &ListRequest<'_>,
+    ) -> Result<AccountList, CrmError> {
+        let query = spec(request).prepare(scope, "ListAccounts", request)?;
+        let mut tx = self.db.begin(scope).await?;
+        let page: Page<AccountRow> = query.fetch(&mut tx).await?;
+        tx.commit().await?;
+        let Page {
+            items,
+            next_cursor,
+            has_more,
+            total_count,
+        } = page;
+        let items = items
+            .into_iter()
+            .map(Account::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Page {
+            items,
+            next_cursor,
+            has_more,
+            total_count,
+        })
+    }
+}
