@@ -1,0 +1,78 @@
+//! `./dev bench`: starts an installation of its own, measures it, prints a table and writes the results to a file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use e2e::bench::report::{Results, Row};
+use e2e::bench::{ceiling, latency, lists, say, throughput};
+use e2e::system::System;
+use sqlx::postgres::PgPoolOptions;
+
+/// What to measure, and for how long.
+#[derive(Debug, Parser)]
+struct Args {
+    /// File of the results, JSON
+    #[arg(long, default_value = ".dev/bench.json")]
+    out: PathBuf,
+    /// Seconds of the sustained batch load
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Minutes of the watch for memory growth; 0 leaves it out
+    #[arg(long, default_value_t = 0)]
+    soak_minutes: u64,
+    /// Folder of the installation's data; a temporary one if not given
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let data_dir = match args.data_dir.clone() {
+        Some(dir) => dir,
+        None => std::env::current_dir()?.join(".dev/bench-data"),
+    };
+    if data_dir.exists() {
+        std::fs::remove_dir_all(&data_dir)?;
+    }
+    std::fs::create_dir_all(&data_dir)?;
+    let system = System::start(&data_dir).await?;
+    let outcome = measure(&args, &system).await;
+    system.stop().await?;
+    let results = outcome?;
+    results.write(&args.out)?;
+    say(&format!("\n{}\nwritten to {}", results.table(), args.out.display()));
+    Ok(())
+}
+
+async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
+    let pool = PgPoolOptions::new().max_connections(2).connect(&system.endpoints.postgres).await?;
+    let mut results = Results::default();
+    memory(system, "idle", 150.0, &mut results).await?;
+    let ceiling = ceiling::measure(&system.endpoints.postgres, Duration::from_secs(10)).await?;
+    latency::measure(system, Duration::from_secs(20), &mut results).await?;
+    throughput::batches(system, &pool, ceiling, Duration::from_secs(args.seconds), &mut results).await?;
+    throughput::single(system, ceiling, Duration::from_secs(15), &mut results).await?;
+    throughput::settle(&pool).await?;
+    lists::fill(&pool, &system.endpoints.org_id).await?;
+    lists::measure(system, &mut results).await?;
+    if args.soak_minutes > 0 {
+        throughput::soak(system, Duration::from_secs(args.soak_minutes * 60), &mut results).await?;
+    }
+    Ok(results)
+}
+
+async fn memory(system: &System, when: &str, goal: f64, results: &mut Results) -> anyhow::Result<()> {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let resident = system.resident_mib()?;
+    results.add(Row {
+        what: format!("memory of all services in one process, {when}"),
+        measured: format!("{resident:.0} MiB"),
+        ceiling: "–".into(),
+        ratio: None,
+        goal: format!("≤ {goal:.0} MiB"),
+        reached: resident <= goal,
+    });
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The rules of the workspace that no compiler holds: who may use whom, how long a file may be, where versions stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+const SERVICES: &[&str] = &["gateway", "signal-ingest", "identity-resolver", "crm", "scoring"];
+const MAX_FILE_LINES: usize = 400;
+
+/// What a shared crate may use of this workspace. A service may use all of these and never another service.
+fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("ids", &[] as &[_]),
+        ("errors", &[]),
+        ("coalesce", &[]),
+        ("local-stack", &[]),
+        ("contracts", &["ids", "errors"]),
+        ("settings", &["ids", "errors"]),
+        ("telemetry", &["ids", "errors"]),
+        ("lifecycle", &["ids", "errors"]),
+        ("store", &["ids", "errors", "settings", "telemetry", "lifecycle"]),
+        ("rpc", &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle"]),
+        ("eventbus", &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle", "store"]),
+    ])
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+#[test]
+fn crates_use_only_what_they_may() {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let names: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
+    let shared = shared();
+    let mut violations = Vec::new();
+    for package in &metadata.packages {
+        let name = package.name.to_string();
+        let normal = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
+        for used in normal.map(|d| d.name.clone()).filter(|d| names.contains(d)) {
+            let allowed = match name.as_str() {
+                "devsignal" => used != "e2e" && used != "test-kit",
+                "e2e" => true,
+                "test-kit" => !SERVICES.contains(&used.as_str()) && used != "devsignal" && used != "e2e",
+                service if SERVICES.contains(&service) => shared.contains_key(used.as_str()),
+                crate_name => shared.get(crate_name).is_some_and(|may| may.contains(&used.as_str())),
+            };
+            if !allowed {
+                violations.push(format!("{name} must not use {used}"));
+            }
+        }
+        for foreign in package.dependencies.iter().filter(|d| d.name == "async-nats") {
+            if name != "eventbus" {
+                violations.push(format!("{name} must not use {}: only eventbus talks to NATS", foreign.name));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn versions_and_lints_stand_in_one_place() {
+    let mut violations = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let manifest = entry.unwrap().path().join("Cargo.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        if !text.contains("[lints]\nworkspace = true") {
+            violations.push(format!("{}: no `[lints] workspace = true`", manifest.display()));
+        }
+        let mut dependencies = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                dependencies = line.ends_with("dependencies]");
+            } else if dependencies && line.contains('=') && !line.contains("workspace = true") {
+                violations.push(format!("{}: {line}", manifest.display()));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn files_are_short_and_say_what_they_own() {
+    let mut violations = Vec::new();
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files);
+    assert!(files.len() > 100, "the walk found only {} files", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES {
+            violations.push(format!("{}: {lines} lines", file.display()));
+        }
+        if !text.starts_with("//!") {
+            violations.push(format!("{}: does not open with //!", file.display()));
+        }
+    }
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn entry_points_only_dispatch() {
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let main = entry.unwrap().path().join("src/main.rs");
+        if let Ok(text) = std::fs::read_to_string(&main) {
+            assert!(text.lines().count() <= 60, "{} is longer than 60 lines", main.display());
+        }
+    }
+}
+
+fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_none_or(|n| n != "target") {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+}
