@@ -1,0 +1,142 @@
+//! The services behind the gateway: channels, and requests that say on whose behalf they are made.
+//!
+//! Owns: which service answers for which proto package. Must not: know their messages.
+
+use errors::{ApiError, ErrorCode};
+use ids::Clock;
+use rpc::{PRINCIPAL_KEY, Principal, REQUEST_ID_KEY, Signer};
+use std::sync::Arc;
+use telemetry::TraceContext;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use crate::config::{BackendSettings, SecuritySettings};
+use crate::error::StartError;
+
+/// Channels to all services, and the key that signs principals. Cheap to clone.
+#[derive(Clone)]
+pub struct Backends {
+    signal_ingest: Channel,
+    identity_resolver: Channel,
+    crm: Channel,
+    scoring: Channel,
+    signer: Signer,
+    system: Principal,
+}
+
+impl Backends {
+    /// Channels that connect when first used.
+    ///
+    /// # Errors
+    /// A URL or the signing key cannot be used.
+    pub fn new(
+        settings: &BackendSettings,
+        security: &SecuritySettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            signal_ingest: rpc::channel(&settings.signal_ingest)?,
+            identity_resolver: rpc::channel(&settings.identity_resolver)?,
+            crm: rpc::channel(&settings.crm)?,
+            scoring: rpc::channel(&settings.scoring)?,
+            signer: Signer::new(&security.signing_key, clock)?,
+            system: Principal::system("gateway"),
+        })
+    }
+
+    /// The service that takes signals in.
+    #[must_use]
+    pub fn signal_ingest(&self) -> Channel {
+        self.signal_ingest.clone()
+    }
+
+    /// The service that answers for a gRPC service, by its package.
+    #[must_use]
+    pub fn of_service(&self, full_name: &str) -> Option<&Channel> {
+        match full_name.rsplit_once('.')?.0 {
+            "devsignal.signals.v1" => Some(&self.signal_ingest),
+            "devsignal.crm.v1" => Some(&self.crm),
+            "devsignal.scores.v1" => Some(&self.scoring),
+            _ => None,
+        }
+    }
+
+    /// All services by name, in the order of the pipeline.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, Channel); 4] {
+        [
+            ("signal-ingest", self.signal_ingest.clone()),
+            ("identity-resolver", self.identity_resolver.clone()),
+            ("scoring", self.scoring.clone()),
+            ("crm", self.crm.clone()),
+        ]
+    }
+
+    /// A request on the gateway's own behalf.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be signed.
+    pub fn system_request<T>(&self, message: T) -> Result<Request<T>, ApiError> {
+        let mut request = Request::new(message);
+        self.sign(request.metadata_mut(), &self.system, "")?;
+        Ok(request)
+    }
+
+    /// Says on whose behalf a request is made, under which request id, in which trace.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be signed.
+    pub fn sign(
+        &self,
+        metadata: &mut MetadataMap,
+        principal: &Principal,
+        request_id: &str,
+    ) -> Result<(), ApiError> {
+        let token = self.signer.token(principal).map_err(|error| {
+            tracing::error!(%error, "a principal cannot be signed");
+            ApiError::internal()
+        })?;
+        let ascii = |text: &str| MetadataValue::try_from(text).map_err(|_| ApiError::internal());
+        metadata.insert(PRINCIPAL_KEY, ascii(&token)?);
+        metadata.insert(REQUEST_ID_KEY, ascii(request_id)?);
+        TraceContext::current().inject(|name, value| {
+            if let Ok(value) = MetadataValue::try_from(value) {
+                metadata.insert(name, value);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Whether a status was made on our side because the connection to the service broke, so that the service never gave an
+/// answer of its own.
+#[must_use]
+pub fn connection_broke(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// The error of a call to a service, with nothing of our own insides in it.
+#[must_use]
+pub fn api_error(status: &Status) -> ApiError {
+    if connection_broke(status) {
+        tracing::warn!(code = ?status.code(), message = status.message(), "a service cannot be reached");
+        return ApiError::unavailable("a part that is needed is not reachable just now");
+    }
+    let error = ApiError::from_status(status);
+    match error.code {
+        ErrorCode::Internal => {
+            tracing::error!(code = ?status.code(), message = status.message(), "a service failed");
+            error
+        }
+        // The services verify our signature, never the client's key: their refusal is a fault of the set-up.
+        ErrorCode::Unauthenticated => {
+            tracing::error!(
+                message = status.message(),
+                "a service does not accept our principal"
+            );
+            ApiError::internal()
+        }
+        _ => error,
+    }
+}

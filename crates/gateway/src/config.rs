@@ -1,0 +1,306 @@
+//! The gateway's settings, one struct per concern; `default.toml` is their reference.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use eventbus::BusSettings;
+use rpc::ChannelSettings;
+use serde::Deserialize;
+use settings::{Secret, SettingsError, Validate};
+use store::DbSettings;
+use telemetry::TelemetryConfig;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Public HTTP.
+    pub http: HttpSettings,
+    /// Public gRPC.
+    pub grpc: GrpcSettings,
+    /// The operators' listener.
+    pub admin: AdminSettings,
+    /// Where the services are.
+    pub backends: BackendSettings,
+    /// API keys.
+    pub access: AccessSettings,
+    /// Rate limits.
+    pub limits: LimitSettings,
+    /// The ingest path.
+    pub ingest: IngestSettings,
+    /// Idempotency keys of writes.
+    pub idempotency: IdempotencySettings,
+    /// The event stream.
+    pub events: EventSettings,
+    /// Keys.
+    pub security: SecuritySettings,
+    /// The gateway's schema.
+    pub database: DbSettings,
+    /// The bus, read for the event stream.
+    pub bus: BusSettings,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Public HTTP.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HttpSettings {
+    /// `address:port`.
+    pub listen: String,
+    /// Serving threads; 0 takes one per core.
+    pub workers: usize,
+    /// Connections per worker.
+    pub max_connections: usize,
+    /// Time for a request's head, in milliseconds.
+    pub head_timeout_ms: u64,
+    /// Time for a request's body (per MiB begun), in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Largest body of ingest, after decoding.
+    pub max_body_bytes: usize,
+    /// Largest body of other REST calls, after decoding.
+    pub max_rest_body_bytes: usize,
+    /// Largest body of a webhook delivery.
+    pub max_hook_body_bytes: usize,
+    /// How long an idle connection is kept, in seconds.
+    pub keep_alive_secs: u64,
+    /// Time for requests in flight at shutdown, in seconds.
+    pub drain_secs: u64,
+}
+
+/// Public gRPC.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GrpcSettings {
+    /// `address:port`.
+    pub listen: String,
+    /// Longest time of a call, in milliseconds.
+    pub deadline_ms: u64,
+    /// Calls at the same time on one connection.
+    pub max_concurrent_streams: u32,
+    /// Whether reflection is served.
+    pub reflection: bool,
+}
+
+/// The operators' listener.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AdminSettings {
+    /// `address:port`.
+    pub listen: String,
+}
+
+/// Where the services are.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BackendSettings {
+    /// `devsignal.signals.v1`.
+    pub signal_ingest: ChannelSettings,
+    /// Only its stages are asked for.
+    pub identity_resolver: ChannelSettings,
+    /// `devsignal.crm.v1`.
+    pub crm: ChannelSettings,
+    /// `devsignal.scores.v1`.
+    pub scoring: ChannelSettings,
+}
+
+/// API keys.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AccessSettings {
+    /// Second part of new keys' text.
+    pub environment: String,
+    /// How long a known key is trusted, in milliseconds.
+    pub key_cache_ms: u64,
+    /// How long an unknown id is remembered, in milliseconds.
+    pub unknown_key_cache_ms: u64,
+    /// Keys remembered.
+    pub cached_keys: u64,
+}
+
+/// Rate limits.
+#[derive(Debug, Clone, Deserialize)]
+pub struct LimitSettings {
+    /// An organization has this times the limits of a key.
+    pub organization_factor: u32,
+    /// GET and HEAD.
+    pub read: Rate,
+    /// POST, PATCH, DELETE.
+    pub write: Rate,
+    /// Signals.
+    pub ingest: Rate,
+}
+
+/// One rate.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Rate {
+    /// Requests per minute in the long run.
+    pub per_minute: u32,
+    /// Requests at once.
+    pub burst: u32,
+}
+
+/// The ingest path.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IngestSettings {
+    /// Bulk calls in flight.
+    pub lanes: usize,
+    /// Most requests in one bulk call.
+    pub group_items: usize,
+    /// Most bytes of bodies in one bulk call (a single larger body goes alone).
+    pub group_bytes: usize,
+    /// Most requests waiting.
+    pub queue_items: usize,
+    /// Most bytes waiting.
+    pub queue_bytes: usize,
+}
+
+/// Idempotency keys of writes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IdempotencySettings {
+    /// How long an answer is kept, in hours.
+    pub keep_hours: u32,
+    /// How long a running request holds its record, in seconds.
+    pub lock_secs: u32,
+}
+
+/// The event stream.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EventSettings {
+    /// Memory for the newest events.
+    pub buffer_bytes: usize,
+    /// Streams that read from the broker at the same time.
+    pub max_catching_up: usize,
+    /// Streams at the same time.
+    pub max_streams: usize,
+    /// Pause between comments, in seconds.
+    pub heartbeat_secs: u64,
+    /// What clients wait before they come back, in milliseconds.
+    pub retry_ms: u64,
+}
+
+/// Keys.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SecuritySettings {
+    /// Ed25519 seed in base64.
+    pub signing_key: Secret<String>,
+    /// 32 bytes in base64.
+    pub secret_key: Secret<String>,
+}
+
+impl SecuritySettings {
+    /// The bytes of `secret_key`.
+    ///
+    /// # Errors
+    /// It is not 32 bytes in base64.
+    pub fn secret_bytes(&self) -> Result<[u8; 32], SettingsError> {
+        let bytes = STANDARD.decode(self.secret_key.expose()).unwrap_or_default();
+        bytes
+            .try_into()
+            .map_err(|_| SettingsError::invalid("security.secret_key", "it must be 32 bytes in base64"))
+    }
+}
+
+impl HttpSettings {
+    /// The time that a body of this size may take.
+    #[must_use]
+    pub fn body_timeout(&self, bytes: u64) -> Duration {
+        Duration::from_millis(self.body_timeout_ms.saturating_mul(1 + bytes / (1 << 20)))
+    }
+}
+
+impl Settings {
+    /// Loads the layers, see [`settings::load`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Option<serde_json::Value>,
+    ) -> Result<Self, SettingsError> {
+        settings::load("gateway", include_str!("../default.toml"), file, env, overrides)
+    }
+}
+
+/// A revoked key must be refused within this time.
+const MAX_KEY_CACHE_MS: u64 = 5_000;
+
+impl Validate for Settings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        let rule = |holds: bool, key: &str, reason: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(SettingsError::invalid(key, reason))
+            }
+        };
+        self.database.validate()?;
+        self.bus.validate()?;
+        self.telemetry
+            .check()
+            .map_err(|error| SettingsError::invalid("telemetry", error.to_string()))?;
+        self.security.secret_bytes()?;
+        rpc::KeyPair::public_of(&self.security.signing_key)
+            .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
+        rule(
+            (1..=MAX_KEY_CACHE_MS).contains(&self.access.key_cache_ms),
+            "access.key_cache_ms",
+            "a revocation must take effect within five seconds: 1 to 5000",
+        )?;
+        rule(
+            !self.access.environment.is_empty()
+                && self
+                    .access
+                    .environment
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+            "access.environment",
+            "only a-z and 0-9 are allowed",
+        )?;
+        rule(
+            self.http.max_body_bytes >= 4 << 20,
+            "http.max_body_bytes",
+            "a batch may have 4 MiB",
+        )?;
+        for (key, rate) in [
+            ("limits.read", self.limits.read),
+            ("limits.write", self.limits.write),
+            ("limits.ingest", self.limits.ingest),
+        ] {
+            rule(
+                rate.per_minute > 0 && rate.burst > 0,
+                key,
+                "rate and burst must be above zero",
+            )?;
+        }
+        rule(
+            self.limits.organization_factor > 0,
+            "limits.organization_factor",
+            "it must be above zero",
+        )?;
+        rule((1..=64).contains(&self.ingest.lanes), "ingest.lanes", "1 to 64")?;
+        rule(
+            (1 << 20..=24 << 20).contains(&self.ingest.group_bytes),
+            "ingest.group_bytes",
+            "1 MiB to 24 MiB: a group is one message to signal-ingest",
+        )?;
+        rule(
+            (1..=15).contains(&self.events.heartbeat_secs),
+            "events.heartbeat_secs",
+            "1 to 15",
+        )?;
+        if u64::from(self.idempotency.lock_secs) * 1000 <= self.slowest_call_ms() {
+            return Err(SettingsError::contradiction(
+                "idempotency.lock_secs",
+                "backends.*.call_timeout_ms",
+                "a call that still runs must not be taken for lost",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn slowest_call_ms(&self) -> u64 {
+        let b = &self.backends;
+        let all = [&b.signal_ingest, &b.identity_resolver, &b.crm, &b.scoring];
+        all.iter().map(|c| c.call_timeout_ms).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,241 @@
+//! One call from a client to its service, head by head; the bodies pass through.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use errors::{ApiError, ErrorCode};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use ids::IdGen;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tower::{Service, ServiceExt as _};
+
+use crate::access::{Authenticator, Credential};
+use crate::backends::{Backends, api_error};
+use crate::contract::Contract;
+use crate::limits::{Class, Standing};
+
+/// What of a client's head reaches a service. Everything else, a principal of its own above all, does not.
+const FORWARDED: [&str; 8] = [
+    "content-type",
+    "te",
+    "grpc-timeout",
+    "grpc-encoding",
+    "grpc-accept-encoding",
+    "user-agent",
+    "traceparent",
+    "tracestate",
+];
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const MAX_REQUEST_ID: usize = 128;
+
+/// What the proxy needs.
+pub struct ProxyParts {
+    /// The services.
+    pub backends: Backends,
+    /// Keys.
+    pub authenticator: Authenticator,
+    /// New request ids.
+    pub ids: Arc<dyn IdGen>,
+}
+
+/// A public method.
+struct Method {
+    channel: Channel,
+    class: Class,
+}
+
+struct Shared {
+    parts: ProxyParts,
+    methods: HashMap<String, Method>,
+}
+
+/// The proxy as a service. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy(Arc<Shared>);
+
+impl Proxy {
+    /// A proxy of all public services.
+    #[must_use]
+    pub fn new(contract: &Contract, parts: ProxyParts) -> Self {
+        let mut methods = HashMap::new();
+        for service in contract.services() {
+            let Some(channel) = parts.backends.of_service(service.full_name()) else {
+                continue;
+            };
+            for method in service.methods() {
+                let reads = contract
+                    .rules(&method)
+                    .iter()
+                    .any(|rule| rule.has_field_by_name("get"));
+                // What takes signals in by HTTP's ingest path, or as a stream, is ingest here too.
+                let class = match method.name() {
+                    "IngestSignals" | "StreamSignals" => Class::Ingest,
+                    _ if reads => Class::Read,
+                    _ => Class::Write,
+                };
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                methods.insert(
+                    path,
+                    Method {
+                        channel: channel.clone(),
+                        class,
+                    },
+                );
+            }
+        }
+        Self(Arc::new(Shared { parts, methods }))
+    }
+}
+
+impl Service<Request<Body>> for Proxy {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        async move { Ok(shared.answer(request).await) }.boxed()
+    }
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let id = request_id(request.headers(), &*self.parts.ids);
+        let is_grpc = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+        if !is_grpc {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
+        }
+        let mut standing = None;
+        let outcome = AssertUnwindSafe(self.forward(request, &id, &mut standing))
+            .catch_unwind()
+            .await;
+        let mut response = match outcome {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => error.to_status().into_http(),
+            Err(_) => {
+                tracing::error!(request_id = id.to_str().unwrap_or_default(), "a call panicked");
+                ApiError::internal().to_status().into_http()
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id);
+        if let Some(standing) = standing {
+            rate_headers(headers, &standing);
+        }
+        response
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Body>,
+        id: &HeaderValue,
+        standing: &mut Option<Standing>,
+    ) -> Result<Response<Body>, ApiError> {
+        let method = self
+            .methods
+            .get(request.uri().path())
+            .ok_or_else(|| ApiError::new(ErrorCode::Unimplemented, "there is no such method"))?;
+        let caller = self.authenticate(request.headers()).await?;
+        let taken = caller.buckets.take(method.class);
+        *standing = Some(taken);
+        taken.check()?;
+        let (head, body) = request.into_parts();
+        let mut forwarded = Request::new(body);
+        *forwarded.method_mut() = http::Method::POST;
+        *forwarded.version_mut() = Version::HTTP_2;
+        *forwarded.uri_mut() = head.uri.path().parse().map_err(|_| ApiError::internal())?;
+        let mut metadata = MetadataMap::new();
+        let id_text = id.to_str().unwrap_or_default();
+        self.parts
+            .backends
+            .sign(&mut metadata, &caller.principal, id_text)?;
+        *forwarded.headers_mut() = metadata.into_headers();
+        for name in FORWARDED {
+            if let Some(value) = head.headers.get(name) {
+                forwarded
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+        send(method.channel.clone(), forwarded).await
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Credential>, ApiError> {
+        let refuse = || {
+            ApiError::new(
+                ErrorCode::Unauthenticated,
+                "send the API key as metadata `authorization: Bearer <key>`",
+            )
+        };
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(refuse());
+        };
+        let (scheme, token) = value
+            .to_str()
+            .ok()
+            .and_then(|t| t.split_once(' '))
+            .ok_or_else(refuse)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(refuse());
+        }
+        self.parts.authenticator.bearer(token).await
+    }
+}
+
+async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+    let broken = |error: tonic::transport::Error| api_error(&Status::from_error(Box::new(error)));
+    let answered = match channel.ready().await {
+        Ok(ready) => ready.call(request).await,
+        Err(error) => Err(error),
+    };
+    let response = answered.map_err(broken)?;
+    // A failure is in the head when there is no message: then its insides can be kept from the client.
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return Ok(response);
+    };
+    match status.code() {
+        tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unauthenticated => {
+            Err(api_error(&status))
+        }
+        _ => Ok(response),
+    }
+}
+
+fn request_id(headers: &HeaderMap, ids: &dyn IdGen) -> HeaderValue {
+    let sent = headers.get(REQUEST_ID).filter(|value| {
+        let bytes = value.as_bytes();
+        (1..=MAX_REQUEST_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    sent.cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&ids.next().to_string()).unwrap_or(HeaderValue::from_static("-"))
+    })
+}
+
+fn rate_headers(headers: &mut HeaderMap, standing: &Standing) {
+    let mut set = |name: &'static str, value: u64| {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(value))
+    };
+    set("ratelimit-limit", standing.limit.into());
+    set("ratelimit-remaining", standing.remaining.into());
+    set("ratelimit-reset", standing.reset_secs);
+}

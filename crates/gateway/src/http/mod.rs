@@ -1,0 +1,22 @@
+//! The public HTTP server: what surrounds every request, whoever answers it.
+//!
+//! Owns: request ids, problem documents, security headers, authentication, reading of bodies, the choice of the handler.
+//! Must not: know what a request means.
+
+mod answer;
+mod auth;
+mod body;
+mod context;
+mod dispatch;
+mod headers;
+mod server;
+
+pub use answer::{json, problem};
+pub use body::{Limits as BodyLimits, json_body, raw_body};
+pub use context::Context;
+pub use dispatch::Edge;
+pub use headers::{idempotency_key, invalid_header, no_parameters, unknown_parameter};
+pub use server::{serve_admin, serve_public};
+
+/// The media type of all answers that are not problems or streams.
+pub const JSON: &str = "application/json";

@@ -1,0 +1,59 @@
+//! Reading from the broker, for a connection whose place is older than the ring.
+
+use contracts::StreamKind;
+use errors::{ApiError, ErrorCode};
+use eventbus::{Bus, Tail, TailFilter, TailStart};
+use ids::OrgId;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::cursor::Place;
+
+/// A tail of one organization, and the right to have it.
+pub struct CatchUp {
+    /// The messages after the place.
+    pub tail: Tail,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl CatchUp {
+    /// Reads on after `place`.
+    pub fn start(bus: &Bus, org: OrgId, place: &Place, permit: OwnedSemaphorePermit) -> Self {
+        // All types: the reader's place must move on also over messages that it does not show.
+        let filter = TailFilter {
+            org: Some(org),
+            types: Vec::new(),
+        };
+        Self {
+            tail: bus.tail(TailStart::After(place.read_after()), filter),
+            _permit: permit,
+        }
+    }
+}
+
+/// Refuses a place whose messages are no longer kept.
+///
+/// # Errors
+/// `cursor_expired` with the time from which events are kept; `unavailable` when the broker cannot be asked.
+pub async fn check_kept(bus: &Bus, place: &Place) -> Result<(), ApiError> {
+    let edges = bus
+        .first_and_last(StreamKind::Events)
+        .await
+        .map_err(|_| ApiError::unavailable("earlier events cannot be read just now"))?;
+    let after = place.read_after();
+    let same_stream = after.stream_created == edges.created && after.seq <= edges.last_seq;
+    if !same_stream || after.seq + 1 >= edges.first_seq {
+        return Ok(());
+    }
+    Err(expired(edges.first_time))
+}
+
+/// The place is too old.
+pub fn expired(earliest: Option<jiff::Timestamp>) -> ApiError {
+    let detail = match earliest {
+        Some(at) => {
+            format!("events after this cursor are no longer kept; the earliest kept event is of {at}")
+        }
+        None => "events after this cursor are no longer kept, and there are none at present".to_owned(),
+    };
+    ApiError::new(ErrorCode::CursorExpired, detail)
+}

@@ -1,0 +1,207 @@
+//! Opening a stream: who, from where, which types.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use errors::{ApiError, ErrorCode, FieldError};
+use eventbus::Bus;
+use futures::StreamExt as _;
+use ids::Clock;
+use lifecycle::{Lifecycle, Phase};
+use rpc::Access;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::catch_up::{CatchUp, check_kept};
+use super::connection::Connection;
+use super::cursor::{Cursors, Place};
+use super::hub::Hub;
+use super::render::bus_type;
+use crate::access::{Authenticator, Credential};
+use crate::config::EventSettings;
+use crate::contract::Contract;
+use crate::http::unknown_parameter;
+use crate::metrics::StreamMetrics;
+use crate::transcode::decode_parameter;
+
+/// What all streams share.
+pub(super) struct Shared {
+    pub(super) hub: Hub,
+    pub(super) bus: Bus,
+    pub(super) contract: Contract,
+    pub(super) cursors: Cursors,
+    pub(super) authenticator: Authenticator,
+    pub(super) catching_up: Arc<Semaphore>,
+    pub(super) closing: CancellationToken,
+    pub(super) heartbeat: Duration,
+    pub(super) retry_ms: u64,
+    slots: Arc<Semaphore>,
+    metrics: StreamMetrics,
+}
+
+/// Event streams. Cheap to clone.
+#[derive(Clone)]
+pub struct Streams {
+    shared: Arc<Shared>,
+}
+
+/// Counts an open stream.
+pub(super) struct OpenGuard {
+    metrics: StreamMetrics,
+    _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a stream needs from the rest of the gateway.
+pub struct Parts {
+    /// The bus.
+    pub bus: Bus,
+    /// The contract.
+    pub contract: Contract,
+    /// Keys.
+    pub authenticator: Authenticator,
+    /// Marks cursors.
+    pub secret: [u8; 32],
+    /// Counters.
+    pub metrics: StreamMetrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Streams {
+    /// Starts the tail, and ends all streams when the edge phase of `lifecycle` stops.
+    #[must_use]
+    pub fn start(settings: &EventSettings, parts: Parts, lifecycle: &Lifecycle) -> Self {
+        let closing = CancellationToken::new();
+        let close = closing.clone();
+        lifecycle.spawn_once("event-streams", Phase::Edge, move |shutdown| async move {
+            shutdown.requested().await;
+            close.cancel();
+            Ok(())
+        });
+        let hub = Hub::start(settings.buffer_bytes, parts.bus.clone(), parts.clock, lifecycle);
+        let shared = Shared {
+            hub,
+            bus: parts.bus,
+            contract: parts.contract,
+            cursors: Cursors::new(&parts.secret),
+            authenticator: parts.authenticator,
+            catching_up: Arc::new(Semaphore::new(settings.max_catching_up)),
+            closing,
+            heartbeat: Duration::from_secs(settings.heartbeat_secs),
+            retry_ms: settings.retry_ms,
+            slots: Arc::new(Semaphore::new(settings.max_streams)),
+            metrics: parts.metrics,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// `GET /api/v1/events`.
+    ///
+    /// # Errors
+    /// `permission_denied`, `invalid_parameter`, `invalid_cursor`, `cursor_expired`, `unavailable`.
+    pub async fn open(
+        &self,
+        request: &HttpRequest,
+        caller: Arc<Credential>,
+    ) -> Result<HttpResponse, ApiError> {
+        caller.require(Access::Read, "events")?;
+        let wanted = Wanted::of(request)?;
+        let shared = &self.shared;
+        let not_yet = || ApiError::unavailable("the event stream is not available just now");
+        let ring = shared.hub.ring().ok_or_else(not_yet)?;
+        let slot = Arc::clone(&shared.slots)
+            .try_acquire_owned()
+            .map_err(|_| not_yet())?;
+        shared.metrics.open.inc();
+        let guard = OpenGuard {
+            metrics: shared.metrics.clone(),
+            _slot: slot,
+        };
+        let (wake, end, last) = ring.subscribe(caller.org);
+        let (place, source) = match wanted.after {
+            None => (Place::after(last), Ok(end)),
+            Some(text) => {
+                let place = shared.cursors.read(caller.org, &text)?;
+                let source = match ring.locate(&place) {
+                    Some(index) => Ok(index),
+                    None => {
+                        check_kept(&shared.bus, &place).await?;
+                        let permit = Arc::clone(&shared.catching_up).try_acquire_owned();
+                        let permit = permit.map_err(|_| not_yet())?;
+                        Err(Box::new(CatchUp::start(&shared.bus, caller.org, &place, permit)))
+                    }
+                };
+                (place, source)
+            }
+        };
+        let mut response = HttpResponse::Ok();
+        response.insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")));
+        response.insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
+        if request.method() == Method::HEAD {
+            return Ok(response.finish());
+        }
+        let who = (caller.org, caller.id);
+        let connection = Connection::new(Arc::clone(shared), who, wanted.types, place, wake, source, guard);
+        let greeting = futures::stream::once(std::future::ready(connection.greeting()));
+        let frames = futures::stream::unfold(connection, |connection| Box::pin(connection.next()));
+        Ok(response.streaming(greeting.chain(frames).map(Ok::<Bytes, std::convert::Infallible>)))
+    }
+}
+
+/// What the client asked for.
+struct Wanted {
+    after: Option<String>,
+    types: HashSet<String>,
+}
+
+impl Wanted {
+    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let mut wanted = Self {
+            after: None,
+            types: HashSet::new(),
+        };
+        for part in request.query_string().split('&').filter(|part| !part.is_empty()) {
+            let (name, text) = decode_parameter(part)?;
+            match name.as_str() {
+                "after" if wanted.after.is_none() => wanted.after = Some(text),
+                "types" if wanted.types.is_empty() => wanted.types = types(&text)?,
+                other => return Err(unknown_parameter(other, "after, types, each once")),
+            }
+        }
+        // A browser that reconnects repeats the address and adds the header: the header is newer.
+        if let Some(last) = request.headers().get("last-event-id").filter(|v| !v.is_empty()) {
+            wanted.after = Some(last.to_str().unwrap_or("?").to_owned());
+        }
+        Ok(wanted)
+    }
+}
+
+fn types(text: &str) -> Result<HashSet<String>, ApiError> {
+    text.split(',')
+        .map(|kind| {
+            if bus_type(kind).is_some() {
+                return Ok(kind.to_owned());
+            }
+            let kind: String = kind.chars().take(60).collect();
+            let message = format!("there is no event type `{kind}`");
+            let mut error = ApiError::new(ErrorCode::InvalidParameter, message.clone());
+            error.fields = vec![FieldError::new("?types", "unknown_value", message)];
+            Err(error)
+        })
+        .collect()
+}

@@ -1,0 +1,237 @@
+//! The routes, from `google.api.http` annotations (<https://google.aip.dev/127>).
+
+use std::sync::Arc;
+
+use errors::ApiError;
+use http::uri::PathAndQuery;
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor};
+
+use super::path;
+use crate::contract::Contract;
+use crate::error::StartError;
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Route {
+    /// HTTP method.
+    pub http_method: &'static str,
+    segments: Vec<Segment>,
+    /// Full name of the gRPC service.
+    pub service: String,
+    /// Path of the gRPC method.
+    pub grpc_path: PathAndQuery,
+    /// The request.
+    pub input: MessageDescriptor,
+    /// The response.
+    pub output: MessageDescriptor,
+    /// Whether the request's fields come from a JSON body (`body: "*"`).
+    pub has_body: bool,
+    /// The field of the response that is the answer; without it, the response itself.
+    pub record: Option<FieldDescriptor>,
+    /// Whether it creates a record: answered with 201 and `Location`.
+    pub creates: bool,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Literal(String),
+    Field(FieldDescriptor),
+}
+
+/// A route with the values of its path.
+pub struct Matched {
+    /// The route.
+    pub route: Arc<Route>,
+    /// The fields that the path gives.
+    pub path_fields: Vec<(FieldDescriptor, String)>,
+}
+
+impl Route {
+    fn new(method: &MethodDescriptor, rule: &DynamicMessage) -> Result<Self, StartError> {
+        let input = method.input();
+        let fail = |what: &str| StartError::Descriptors(format!("{}: {what}", method.full_name()));
+        let text = |name: &str| {
+            rule.get_field_by_name(name)
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default()
+        };
+        let (http_method, template) = [
+            ("GET", "get"),
+            ("POST", "post"),
+            ("PUT", "put"),
+            ("PATCH", "patch"),
+            ("DELETE", "delete"),
+        ]
+        .into_iter()
+        .map(|(http_method, field)| (http_method, text(field)))
+        .find(|(_, template)| !template.is_empty())
+        .ok_or_else(|| fail("the annotation has no path"))?;
+        let template = template
+            .strip_prefix('/')
+            .ok_or_else(|| fail("a path begins with /"))?;
+        let segments = template
+            .split('/')
+            .map(
+                |part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                    None => Ok(Segment::Literal(part.to_owned())),
+                    Some(name) => input
+                        .get_field_by_name(name)
+                        .map(Segment::Field)
+                        .ok_or_else(|| fail("no such field")),
+                },
+            )
+            .collect::<Result<Vec<_>, _>>()?;
+        let record = match text("response_body").as_str() {
+            "" => None,
+            name => Some(
+                method
+                    .output()
+                    .get_field_by_name(name)
+                    .ok_or_else(|| fail("no such response field"))?,
+            ),
+        };
+        let has_body = match text("body").as_str() {
+            "" => false,
+            "*" => true,
+            _ => return Err(fail("only `body: \"*\"` is supported")),
+        };
+        let service = method.parent_service().full_name().to_owned();
+        let grpc_path = format!("/{service}/{}", method.name())
+            .parse()
+            .map_err(|_| fail("the name is not a path"))?;
+        Ok(Self {
+            http_method,
+            segments,
+            service,
+            grpc_path,
+            output: method.output(),
+            has_body,
+            creates: http_method == "POST" && record.is_some() && method.name().starts_with("Create"),
+            record,
+            input,
+        })
+    }
+
+    fn fields_of(&self, path: &[String]) -> Option<Vec<(FieldDescriptor, String)>> {
+        if path.len() != self.segments.len() {
+            return None;
+        }
+        let mut fields = Vec::new();
+        for (segment, text) in self.segments.iter().zip(path) {
+            match segment {
+                Segment::Literal(literal) if literal == text => {}
+                Segment::Literal(_) => return None,
+                Segment::Field(field) => fields.push((field.clone(), text.clone())),
+            }
+        }
+        Some(fields)
+    }
+
+    /// Literal segments win over fields, from the left: `/signals/sources` is not a signal's id.
+    fn order(&self) -> Vec<bool> {
+        self.segments
+            .iter()
+            .map(|s| matches!(s, Segment::Field(_)))
+            .collect()
+    }
+}
+
+/// All endpoints.
+#[derive(Debug, Clone)]
+pub struct Routes(Arc<[Arc<Route>]>);
+
+impl Routes {
+    /// The endpoints of all public services.
+    ///
+    /// # Errors
+    /// An annotation that this crate does not support.
+    pub fn new(contract: &Contract) -> Result<Self, StartError> {
+        let mut routes = Vec::new();
+        for service in contract.services() {
+            for method in service.methods() {
+                for rule in contract.rules(&method) {
+                    routes.push(Arc::new(Route::new(&method, &rule)?));
+                }
+            }
+        }
+        routes.sort_by_key(|route| route.order());
+        Ok(Self(routes.into()))
+    }
+
+    /// The route of a request.
+    ///
+    /// # Errors
+    /// The path cannot be decoded.
+    pub fn find(&self, http_method: &str, path: &str) -> Result<Option<Matched>, ApiError> {
+        let Some(segments) = path::segments(path)? else {
+            return Ok(None);
+        };
+        let found = self
+            .0
+            .iter()
+            .filter(|route| route.http_method == http_method)
+            .find_map(|route| Some((route, route.fields_of(&segments)?)));
+        Ok(found.map(|(route, path_fields)| Matched {
+            route: Arc::clone(route),
+            path_fields,
+        }))
+    }
+
+    /// The HTTP methods that a path answers to.
+    #[must_use]
+    pub fn methods(&self, path: &str) -> Vec<&'static str> {
+        let Ok(Some(segments)) = path::segments(path) else {
+            return Vec::new();
+        };
+        self.0
+            .iter()
+            .filter(|r| r.fields_of(&segments).is_some())
+            .map(|r| r.http_method)
+            .collect()
+    }
+
+    /// Every route.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Routes {
+        Routes::new(&Contract::load().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn literals_win_over_fields() {
+        let routes = routes();
+        let found = routes.find("GET", "/api/v1/signals/sources").unwrap().unwrap();
+        assert_eq!(
+            found.route.grpc_path.as_str(),
+            "/devsignal.signals.v1.SourceService/ListSources"
+        );
+        let found = routes.find("GET", "/api/v1/signals/x").unwrap().unwrap();
+        assert_eq!(
+            found.route.grpc_path.as_str(),
+            "/devsignal.signals.v1.SignalService/GetSignal"
+        );
+        assert_eq!(found.path_fields[0].1, "x");
+    }
+
+    #[test]
+    fn only_annotated_methods_have_routes() {
+        let routes = routes();
+        assert!(routes.all().all(|r| !r.grpc_path.as_str().contains("Intake")));
+        assert!(
+            routes
+                .find("GET", "/devsignal.signals.v1.IntakeService/AcceptJson")
+                .unwrap()
+                .is_none()
+        );
+        let mut methods = routes.methods("/api/v1/sources/1");
+        methods.sort_unstable();
+        assert_eq!(methods, ["DELETE", "GET", "PATCH"]);
+    }
+}
