@@ -26,7 +26,7 @@ CALL partitioned_table('outbox');
 -- The relay's queue: what is unpublished, in order.
 CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
 -- What the broker should have, by where it should have it.
-CREATE INDEX outbox_published ON outbox (stream, stream_seq) WHERE published_at IS NOT NULL;
+CREATE INDEX outbox_published ON outbox (stream, stream_seq) WHERE stream_seq IS NOT NULL;
 CALL tenant_table('outbox');
 CALL pipeline_table('outbox');
 

@@ -59,7 +59,8 @@ pub enum Class {
         /// Name of the constraint, or empty.
         constraint: String,
     },
-    /// Serialization failure or deadlock: the same transaction can succeed at once ([`crate::retry`]).
+    /// Serialization failure, deadlock, or a row that met the making of its partition: the same transaction can succeed
+    /// at once ([`crate::retry`]).
     Retryable,
     /// Postgres cannot be reached, is starting or stopping, or has no free connection. Nothing was stored, unless the
     /// error is [`StoreError::CommitUnknown`].
@@ -134,6 +135,9 @@ fn class_of(error: &sqlx::Error) -> Class {
                         constraint: constraint(),
                     };
                 }
+                // The constraint of the default partition has no name: while the row waited, the partition that it
+                // belongs to was made, and it will be found by the next try.
+                ErrorKind::CheckViolation if database.constraint().is_none() => return Class::Retryable,
                 ErrorKind::CheckViolation | ErrorKind::NotNullViolation => {
                     return Class::Check {
                         constraint: constraint(),

@@ -10,6 +10,8 @@ use crate::{Stores, dead_letters, inbox, partitions};
 
 /// Between two looks at Postgres for readiness.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
+/// Before the first round: partitions were made when the store connected, and start-up has enough to do.
+const MAINTAIN_FIRST: Duration = Duration::from_secs(30);
 /// Between two rounds of maintenance. Partitions exist a week ahead: many rounds may fail before one is missed.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -46,13 +48,15 @@ async fn watch(stores: Stores, check: CheckHandle, shutdown: Shutdown) -> Result
 }
 
 async fn maintain(stores: Stores, shutdown: Shutdown) -> Result<(), TaskError> {
+    let mut pause = MAINTAIN_FIRST;
     loop {
+        if ended(&shutdown, pause).await {
+            return Ok(());
+        }
+        pause = MAINTAIN_EVERY;
         tokio::select! {
             () = shutdown.requested() => return Ok(()),
             () = round(&stores, SystemClock.now()) => {}
-        }
-        if ended(&shutdown, MAINTAIN_EVERY).await {
-            return Ok(());
         }
     }
 }

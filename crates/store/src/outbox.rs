@@ -173,7 +173,7 @@ pub async fn republish_after(db: &PipelineDb, stream: &str, seq: u64) -> Result<
                     "UPDATE outbox SET published_at = NULL, stream = NULL, stream_seq = NULL
                      WHERE id = ANY (ARRAY(
                          SELECT id FROM outbox
-                         WHERE published_at IS NOT NULL AND stream = $1 AND stream_seq > $2
+                         WHERE stream = $1 AND stream_seq > $2
                          ORDER BY stream_seq LIMIT $3))",
                 )
                 .bind(stream)
@@ -199,7 +199,7 @@ pub async fn stream_mark(db: &PipelineDb, stream: &str) -> Result<Option<StreamM
     db.run(async |tx| {
         let row: Option<(Ts, Option<i64>)> = sqlx::query_as(
             "SELECT stream_created, (SELECT stream_seq FROM outbox
-                                     WHERE published_at IS NOT NULL AND stream = $1
+                                     WHERE stream = $1 AND stream_seq IS NOT NULL
                                      ORDER BY stream_seq DESC LIMIT 1)
              FROM outbox_streams WHERE stream = $1",
         )

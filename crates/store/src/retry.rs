@@ -10,7 +10,7 @@ use crate::{Class, StoreError};
 /// Whether the same work can succeed when it is done again at once. A service's error type implements it to be used
 /// with [`retry`].
 pub trait Transient {
-    /// Serialization failure or deadlock.
+    /// [`Class::Retryable`].
     fn is_transient(&self) -> bool;
 }
 
@@ -24,7 +24,7 @@ impl Transient for StoreError {
 const ATTEMPTS: usize = 6;
 
 /// Does `work` (a whole transaction, from begin to commit) until it succeeds, fails for good, or has been tried six
-/// times, with jittered pauses of 5 ms doubling to 100 ms. For serialization failures and deadlocks only: whatever
+/// times, with jittered pauses of 5 ms doubling to 100 ms. For [`Class::Retryable`] only: whatever
 /// else failed is returned at once.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ pub struct Stores {
 
 impl Stores {
     /// Logs in with all three roles, makes the outbox's partitions, and starts the tasks `store-health` (the readiness
-    /// check `postgres`) and `store-maintenance` (partitions, old inbox rows; at once and then hourly).
+    /// check `postgres`) and `store-maintenance` (partitions, old inbox rows; hourly).
     ///
     /// Waits for a Postgres that is not there yet until `lifecycle` stops.
     ///
@@ -171,7 +171,10 @@ impl Stores {
     async fn wait_until_reachable(&self, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         loop {
             let tried = async {
-                self.owner.begin().await?.rollback().await;
+                // Both places of the owner's, one for maintenance and one for the readiness check.
+                let (one, other) = tokio::try_join!(self.owner.begin(), self.owner.begin())?;
+                one.rollback().await;
+                other.rollback().await;
                 self.pipeline.begin().await?.rollback().await;
                 self.db.0.begin("BEGIN").await?.rollback().await;
                 Ok::<_, StoreError>(())

@@ -34,7 +34,8 @@ impl TestStores {
     /// When any of it fails.
     pub async fn create(schema: &str, migrator: &Migrator) -> Self {
         let template = template_name(schema, migrator);
-        ensure_template(&template, async |url| prepare(&url, schema, migrator).await).await;
+        // Kept until the database, too, holds the stack: a private one ends with its last user.
+        let _stack = ensure_template(&template, async |url| prepare(&url, schema, migrator).await).await;
         let database = TestDatabase::from_template(&template).await;
         match Self::on(database, schema).await {
             Ok(stores) => stores,

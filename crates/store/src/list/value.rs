@@ -196,7 +196,7 @@ mod tests {
             vec![Json::from("1"), id.clone()],
             vec![Json::Null, id.clone()],
             vec![Json::from(1), Json::from(7)],
-            vec![Json::from(1), id.clone(), id.clone()],
+            vec![Json::from(1), id.clone(), id],
         ] {
             assert!(Position::read(&Cursor(bad), &sort).is_err());
         }
