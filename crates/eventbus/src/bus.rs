@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{
-    Client, ConnectOptions, Event,
+    Client, ConnectOptions, Event, ServerAddr,
     jetstream::{Context, context::ContextBuilder},
 };
 use contracts::StreamKind;
@@ -216,14 +216,32 @@ async fn open(settings: &BusSettings, metrics: &BusMetrics, look: &Arc<Notify>) 
             observe(&event, &metrics, &look);
             std::future::ready(())
         });
-    if !settings.user.is_empty() {
-        options = options.user_and_password(settings.user.clone(), settings.password.expose().clone());
+    let servers = servers(&settings.url)?;
+    if let Some((user, password)) = credentials(settings, &servers) {
+        options = options.user_and_password(user, password);
     }
-    let servers: Vec<&str> = settings.url.split(',').map(str::trim).collect();
     options
         .connect(servers.as_slice())
         .await
-        .map_err(BusError::Connect)
+        .map_err(|error| BusError::Connect(error.into()))
+}
+
+fn servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
+    let each = urls.split(',').map(|url| url.trim().parse());
+    each.collect::<Result<_, std::io::Error>>()
+        .map_err(|error| BusError::Connect(error.into()))
+}
+
+/// The settings' own, else those in the first address that has some: async-nats reads none from addresses.
+fn credentials(settings: &BusSettings, servers: &[ServerAddr]) -> Option<(String, String)> {
+    if !settings.user.is_empty() {
+        return Some((settings.user.clone(), settings.password.expose().clone()));
+    }
+    let named = servers.iter().find(|server| server.has_user_pass())?;
+    Some((
+        named.username()?.to_owned(),
+        named.password().unwrap_or_default().to_owned(),
+    ))
 }
 
 fn observe(event: &Event, metrics: &BusMetrics, look: &Notify) {

@@ -8,7 +8,7 @@ use errors::{ApiError, ErrorDomain};
 pub enum BusError {
     /// The connection cannot be set up with these settings.
     #[error("the bus cannot be reached at the configured address")]
-    Connect(#[source] async_nats::ConnectError),
+    Connect(#[source] async_nats::Error),
     /// No event of this type is known.
     #[error("there is no event of type {0:?}")]
     UnknownEvent(String),

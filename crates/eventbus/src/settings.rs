@@ -8,9 +8,9 @@ use settings::{Secret, SettingsError, Validate};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusSettings {
-    /// Servers, separated by commas: `nats://host:port`.
+    /// Servers, separated by commas: `nats://host:port`. User and password may be part of it, for development.
     pub url: String,
-    /// User name; empty for a broker without authentication.
+    /// User name; empty when the address has one, or for a broker without authentication.
     pub user: String,
     /// Password of the user.
     pub password: Secret<String>,

@@ -49,9 +49,11 @@ impl<H: Handler> Worker<H> {
             .execute(&mut *tx)
             .await?;
         let mut letter = Letter::of_dead(&dead);
-        letter.attempts += 1;
+        let attempt = letter.attempts + 1;
+        // The table adds up attempts.
+        letter.attempts = 1;
         let outcome = match letter.envelope() {
-            Ok(envelope) => self.attempt(envelope, letter.attempts).await,
+            Ok(envelope) => self.attempt(envelope, attempt).await,
             Err(error) => Err(HandlerError::Poison(error.into())),
         };
         match outcome {

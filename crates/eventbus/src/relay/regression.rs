@@ -14,9 +14,9 @@ use async_nats::jetstream::stream::RawMessageErrorKind;
 use super::Desk;
 use crate::{BusError, StreamEdges, message};
 
-/// The newest acknowledged row at or below a sequence, above another. The index on `(stream, stream_seq)` serves it.
+/// The newest acknowledged row at or below a sequence, above another. Served by the index `outbox_published`.
 const NEWEST_BETWEEN: &str = "SELECT id, stream_seq FROM outbox \
-     WHERE stream = $1 AND stream_seq > $2 AND stream_seq <= $3 ORDER BY stream_seq DESC LIMIT 1";
+     WHERE published_at IS NOT NULL AND stream = $1 AND stream_seq > $2 AND stream_seq <= $3 ORDER BY stream_seq DESC LIMIT 1";
 
 /// An acknowledged row.
 #[derive(Debug, Clone, Copy)]

@@ -221,10 +221,10 @@ impl Desk {
             match self.publish_letter(&dead.letter).await {
                 Ok(()) => done.push(dead.id),
                 Err(reason) => {
-                    let attempts = dead.letter.attempts.saturating_add(1);
+                    // Attempts are added up by the table.
                     failed.push(dead_letters::NewDeadLetter {
                         reason,
-                        attempts,
+                        attempts: 1,
                         ..dead.letter
                     });
                 }
