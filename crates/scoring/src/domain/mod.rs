@@ -3,9 +3,10 @@
 //! Owns: what a signal adds to the roll-ups, the scoring model and its validation, the eight factors, points, tier,
 //! trend. Must not: know the database, the bus, gRPC, the clock or randomness.
 
-pub mod facts;
 mod factors;
+pub mod facts;
 pub mod model;
+pub mod pacing;
 mod points;
 pub mod rollup;
 pub mod score;

@@ -336,7 +336,11 @@ impl VelocityRule {
     /// Days without activity after which the velocity is nothing: eight half-lives, when 0.4 % would be left.
     #[must_use]
     pub fn longest_silence_days(&self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "validated: 0 to 365 days")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "validated: 0 to 365 days"
+        )]
         let days = (self.half_life_days * 8.0).ceil() as u32;
         days
     }
@@ -351,7 +355,10 @@ mod tests {
         let model = Model::built_in().unwrap();
         assert_eq!(model.label(), "default@1");
         assert_eq!(model.scan_days(), 90);
-        let sum: u32 = FactorName::ALL.into_iter().map(|factor| model.weights.of(factor)).sum();
+        let sum: u32 = FactorName::ALL
+            .into_iter()
+            .map(|factor| model.weights.of(factor))
+            .sum();
         assert_eq!(sum, 100);
     }
 

@@ -23,7 +23,10 @@ pub fn millionths(value: f64) -> u64 {
 /// weight, and a part of nothing gets nothing.
 #[must_use]
 pub fn distribute(parts: &[(u32, u64)]) -> (u32, Vec<u32>) {
-    let exact: Vec<u64> = parts.iter().map(|(weight, value)| u64::from(*weight) * (*value).min(PART)).collect();
+    let exact: Vec<u64> = parts
+        .iter()
+        .map(|(weight, value)| u64::from(*weight) * (*value).min(PART))
+        .collect();
     let sum = (exact.iter().sum::<u64>() + PART / 2) / PART;
     let mut points: Vec<u64> = exact.iter().map(|exact| exact / PART).collect();
     let missing = usize::try_from(sum - points.iter().sum::<u64>()).unwrap_or(0);
@@ -68,6 +71,9 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_clamped() {
-        assert_eq!([f64::NAN, -1.0, 0.5, 2.0].map(millionths), [0, 0, 500_000, 1_000_000]);
+        assert_eq!(
+            [f64::NAN, -1.0, 0.5, 2.0].map(millionths),
+            [0, 0, 500_000, 1_000_000]
+        );
     }
 }

@@ -110,18 +110,51 @@ impl Rollup {
         let day = day_of(signal.at);
         let (account, actor) = (signal.account, signal.actor);
         if let Some(reading) = signal.usage {
-            let key = UsageKey { org, account, day, actor, metric: reading.metric.clone() };
-            self.add_usage(key, Usage { reading, at: signal.at, signal: signal.id });
+            let key = UsageKey {
+                org,
+                account,
+                day,
+                actor,
+                metric: reading.metric.clone(),
+            };
+            self.add_usage(
+                key,
+                Usage {
+                    reading,
+                    at: signal.at,
+                    signal: signal.id,
+                },
+            );
         }
         if let Some(title) = signal.title.filter(|_| !actor.is_nil()) {
-            self.add_title((org, actor), StatedTitle { title, at: signal.at, signal: signal.id });
+            self.add_title(
+                (org, actor),
+                StatedTitle {
+                    title,
+                    at: signal.at,
+                    signal: signal.id,
+                },
+            );
         }
         if !account.is_nil() {
             self.accounts.insert((org, account));
         }
         let (kind, feature, competitor) = (signal.kind, signal.feature, signal.competitor);
-        let key = ActivityKey { org, account, day, actor, kind, feature, competitor };
-        let one = Activity { signals: 1, first_at: signal.at, last_at: signal.at, last_signal: signal.id };
+        let key = ActivityKey {
+            org,
+            account,
+            day,
+            actor,
+            kind,
+            feature,
+            competitor,
+        };
+        let one = Activity {
+            signals: 1,
+            first_at: signal.at,
+            last_at: signal.at,
+            last_signal: signal.id,
+        };
         match self.activity.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(one);
@@ -165,8 +198,13 @@ impl Rollup {
         let mut usage: Vec<_> = self.usage.into_iter().collect();
         usage.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         let mut titles: Vec<_> = self.titles.into_iter().collect();
-        titles.sort_unstable_by(|a, b| b.0.cmp(&a.0));
-        SortedRollup { activity, usage, titles, accounts: self.accounts.into_iter().rev().collect() }
+        titles.sort_unstable_by_key(|(key, _)| std::cmp::Reverse(*key));
+        SortedRollup {
+            activity,
+            usage,
+            titles,
+            accounts: self.accounts.into_iter().rev().collect(),
+        }
     }
 }
 
@@ -186,7 +224,10 @@ impl Usage {
     #[must_use]
     pub fn is_above(&self, other: &Self) -> bool {
         let by_ratio = self.reading.ratio().total_cmp(&other.reading.ratio());
-        by_ratio.then(self.at.cmp(&other.at)).then(self.signal.cmp(&other.signal)) == Ordering::Greater
+        by_ratio
+            .then(self.at.cmp(&other.at))
+            .then(self.signal.cmp(&other.signal))
+            == Ordering::Greater
     }
 }
 
@@ -208,12 +249,20 @@ mod tests {
             actor: Uuid::from_u128(n % 3),
             account: Uuid::from_u128(n % 2),
             at: Timestamp::from_second(1_700_000_000 + minute * 60).unwrap(),
-            kind: if n.is_multiple_of(2) { "api_call".into() } else { "page_view".into() },
+            kind: if n.is_multiple_of(2) {
+                "api_call".into()
+            } else {
+                "page_view".into()
+            },
             feature: String::new(),
             competitor: String::new(),
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            usage: n.is_multiple_of(4).then(|| UsageReading { metric: "m".into(), used: n as f64, limit: 10.0 }),
-            title: (n % 5 == 0).then(|| format!("t{n}")),
+            usage: n.is_multiple_of(4).then(|| UsageReading {
+                metric: "m".into(),
+                used: n as f64,
+                limit: 10.0,
+            }),
+            title: n.is_multiple_of(5).then(|| format!("t{n}")),
         }
     }
 

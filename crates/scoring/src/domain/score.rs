@@ -5,9 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::facts::AccountFacts;
 pub use super::factors::Evidence;
 use super::factors::read;
+use super::facts::AccountFacts;
 use super::model::{FactorName, Model, TierRule};
 use super::points::{distribute, millionths};
 
@@ -68,9 +68,14 @@ pub struct Score {
 /// Computes the score as of `now`.
 #[must_use]
 pub fn compute(model: &Model, facts: &AccountFacts, now: Timestamp) -> Score {
-    let readings: Vec<_> = FactorName::ALL.into_iter().map(|name| (name, read(name, model, facts, now))).collect();
-    let parts: Vec<_> =
-        readings.iter().map(|(name, reading)| (model.weights.of(*name), millionths(reading.value))).collect();
+    let readings: Vec<_> = FactorName::ALL
+        .into_iter()
+        .map(|name| (name, read(name, model, facts, now)))
+        .collect();
+    let parts: Vec<_> = readings
+        .iter()
+        .map(|(name, reading)| (model.weights.of(*name), millionths(reading.value)))
+        .collect();
     let (sum, points) = distribute(&parts);
     let factors = readings.into_iter().zip(parts).zip(points);
     let factors = factors.map(|(((name, reading), (weight, value)), points)| Factor {
@@ -85,7 +90,11 @@ pub fn compute(model: &Model, facts: &AccountFacts, now: Timestamp) -> Score {
         score,
         tier: Tier::of(score, &model.tiers),
         factors: factors.collect(),
-        limit_ratio: facts.limits.iter().map(super::facts::LimitReading::ratio).max_by(f64::total_cmp),
+        limit_ratio: facts
+            .limits
+            .iter()
+            .map(super::facts::LimitReading::ratio)
+            .max_by(f64::total_cmp),
     }
 }
 
@@ -109,8 +118,15 @@ mod tests {
 
     #[test]
     fn without_any_data_every_factor_says_so_and_gives_nothing() {
-        let score = compute(&Model::built_in().unwrap(), &AccountFacts::default(), Timestamp::UNIX_EPOCH);
-        assert_eq!((score.score, score.tier, score.factors.len()), (0, Tier::Inactive, 8));
+        let score = compute(
+            &Model::built_in().unwrap(),
+            &AccountFacts::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(
+            (score.score, score.tier, score.factors.len()),
+            (0, Tier::Inactive, 8)
+        );
         for factor in score.factors {
             assert!(!factor.evidence.has_data && factor.points == 0 && !factor.evidence.summary.is_empty());
         }

@@ -97,16 +97,36 @@ impl Facets {
     /// negative or infinite amount) are as good as absent.
     #[must_use]
     pub fn read(kind: &str, raw: RawFacets<'_>) -> Self {
-        let named = raw.competitor.map(|name| clean(name, MAX_TEXT).to_lowercase()).filter(|name| !name.is_empty());
+        let named = raw
+            .competitor
+            .map(|name| clean(name, MAX_TEXT).to_lowercase())
+            .filter(|name| !name.is_empty());
         let competitor = named
-            .or_else(|| kind.strip_prefix(COMPETITOR_PREFIX).map(str::to_lowercase).filter(|name| !name.is_empty()))
+            .or_else(|| {
+                kind.strip_prefix(COMPETITOR_PREFIX)
+                    .map(str::to_lowercase)
+                    .filter(|name| !name.is_empty())
+            })
             .unwrap_or_default();
         let feature = raw.feature.map(|name| clean(name, MAX_TEXT)).unwrap_or_default();
-        let metric = raw.metric.map(|name| clean(name, MAX_TEXT)).filter(|name| !name.is_empty());
-        let usage = raw.usage.zip(raw.limit).filter(|(used, limit)| sensible(*used, *limit)).map(|(used, limit)| {
-            UsageReading { metric: metric.unwrap_or_else(|| kind.to_owned()), used, limit }
-        });
-        Self { feature: if feature == kind { String::new() } else { feature }, competitor, usage }
+        let metric = raw
+            .metric
+            .map(|name| clean(name, MAX_TEXT))
+            .filter(|name| !name.is_empty());
+        let usage = raw
+            .usage
+            .zip(raw.limit)
+            .filter(|(used, limit)| sensible(*used, *limit))
+            .map(|(used, limit)| UsageReading {
+                metric: metric.unwrap_or_else(|| kind.to_owned()),
+                used,
+                limit,
+            });
+        Self {
+            feature: if feature == kind { String::new() } else { feature },
+            competitor,
+            usage,
+        }
     }
 }
 
@@ -122,7 +142,11 @@ fn sensible(used: f64, limit: f64) -> bool {
 
 /// Trimmed, without control characters (Postgres refuses NUL in text), at most `max` characters.
 fn clean(text: &str, max: usize) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(max).collect()
+    text.trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(max)
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,7 +155,16 @@ mod tests {
 
     #[test]
     fn the_feature_is_what_metadata_names_and_empty_when_it_is_the_type() {
-        let read = |feature| Facets::read("api_call", RawFacets { feature, ..RawFacets::default() }).feature;
+        let read = |feature| {
+            Facets::read(
+                "api_call",
+                RawFacets {
+                    feature,
+                    ..RawFacets::default()
+                },
+            )
+            .feature
+        };
         assert_eq!(read(Some(" auth\u{0} ")), "auth");
         assert_eq!(read(Some("api_call")), "");
         assert_eq!(read(None), "");
@@ -140,7 +173,16 @@ mod tests {
 
     #[test]
     fn a_competitor_comes_from_metadata_or_from_the_type() {
-        let read = |kind, competitor| Facets::read(kind, RawFacets { competitor, ..RawFacets::default() }).competitor;
+        let read = |kind, competitor| {
+            Facets::read(
+                kind,
+                RawFacets {
+                    competitor,
+                    ..RawFacets::default()
+                },
+            )
+            .competitor
+        };
         assert_eq!(read("competitor_Acme", None), "acme");
         assert_eq!(read("competitor_visit", Some("Acme")), "acme");
         assert_eq!(read("page_view", Some("Acme")), "acme");
@@ -150,7 +192,17 @@ mod tests {
 
     #[test]
     fn usage_needs_both_numbers_and_a_positive_limit() {
-        let read = |usage, limit| Facets::read("api_call", RawFacets { usage, limit, ..RawFacets::default() }).usage;
+        let read = |usage, limit| {
+            Facets::read(
+                "api_call",
+                RawFacets {
+                    usage,
+                    limit,
+                    ..RawFacets::default()
+                },
+            )
+            .usage
+        };
         let reading = read(Some(12_000.0), Some(15_000.0)).unwrap();
         assert_eq!(reading.metric, "api_call");
         assert!((reading.ratio() - 0.8).abs() < 1e-12);

@@ -43,7 +43,13 @@ pub struct Reference {
 /// 3. the oldest score, when it is old enough (a day); else
 /// 4. nothing: stable. History that was imported is no rise.
 #[must_use]
-pub fn trend(rule: &TrendRule, score: i32, facts: &AccountFacts, reference: &Reference, now: Timestamp) -> Trend {
+pub fn trend(
+    rule: &TrendRule,
+    score: i32,
+    facts: &AccountFacts,
+    reference: &Reference,
+    now: Timestamp,
+) -> Trend {
     let window_from = days_before(now, rule.window_days);
     let is_new = !facts.has_older && facts.first_at.is_some_and(|first| first > window_from);
     let old_enough = days_before(now, rule.oldest_from_days);
@@ -51,7 +57,12 @@ pub fn trend(rule: &TrendRule, score: i32, facts: &AccountFacts, reference: &Ref
         .window_ago
         .map(|past| past.score)
         .or_else(|| is_new.then_some(0))
-        .or_else(|| reference.oldest.filter(|oldest| oldest.at <= old_enough).map(|oldest| oldest.score));
+        .or_else(|| {
+            reference
+                .oldest
+                .filter(|oldest| oldest.at <= old_enough)
+                .map(|oldest| oldest.score)
+        });
     match before.map(|before| score - before) {
         Some(moved) if moved >= rule.threshold => Trend::Rising,
         Some(moved) if moved <= -rule.threshold => Trend::Falling,
@@ -75,12 +86,27 @@ mod tests {
     }
 
     fn of(score: i32, first_hours_ago: i64, week_ago: Option<i32>, oldest: Option<(i64, i32)>) -> Trend {
-        let facts = AccountFacts { first_at: Some(hours_ago(first_hours_ago)), ..AccountFacts::default() };
-        let reference = Reference {
-            window_ago: week_ago.map(|score| PastScore { at: hours_ago(200), score }),
-            oldest: oldest.map(|(hours, score)| PastScore { at: hours_ago(hours), score }),
+        let facts = AccountFacts {
+            first_at: Some(hours_ago(first_hours_ago)),
+            ..AccountFacts::default()
         };
-        trend(&Model::built_in().unwrap().trend, score, &facts, &reference, now())
+        let reference = Reference {
+            window_ago: week_ago.map(|score| PastScore {
+                at: hours_ago(200),
+                score,
+            }),
+            oldest: oldest.map(|(hours, score)| PastScore {
+                at: hours_ago(hours),
+                score,
+            }),
+        };
+        trend(
+            &Model::built_in().unwrap().trend,
+            score,
+            &facts,
+            &reference,
+            now(),
+        )
     }
 
     #[test]

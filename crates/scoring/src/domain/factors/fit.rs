@@ -14,12 +14,24 @@ pub(super) fn firmographic_fit(rule: &FitRule, facts: &AccountFacts) -> Reading 
         return Reading::no_data("Size, industry, country and funding of the company are not known.");
     }
     let checks = checks(icp, company);
-    let matched: Vec<&str> = checks.iter().filter(|(_, is_match)| *is_match).map(|(what, _)| *what).collect();
+    let matched: Vec<&str> = checks
+        .iter()
+        .filter(|(_, is_match)| *is_match)
+        .map(|(what, _)| *what)
+        .collect();
     let total = i64::try_from(checks.len()).unwrap_or(i64::MAX);
     let count = i64::try_from(matched.len()).unwrap_or(i64::MAX);
-    let named = if matched.is_empty() { String::new() } else { format!(": {}", matched.join(", ")) };
+    let named = if matched.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", matched.join(", "))
+    };
     Reading {
-        value: if total == 0 { 0.0 } else { float(count) / float(total) },
+        value: if total == 0 {
+            0.0
+        } else {
+            float(count) / float(total)
+        },
         evidence: Evidence {
             has_data: true,
             summary: format!("{count} of {total} criteria of the ideal customer profile match{named}."),
@@ -32,11 +44,19 @@ pub(super) fn firmographic_fit(rule: &FitRule, facts: &AccountFacts) -> Reading 
 fn checks(icp: &Icp, company: &Firmographics) -> Vec<(&'static str, bool)> {
     let mut checks = Vec::new();
     if let Some(range) = icp.employees {
-        checks.push(("size", company.employees.is_some_and(|n| (range.min..=range.max).contains(&n))));
+        checks.push((
+            "size",
+            company
+                .employees
+                .is_some_and(|n| (range.min..=range.max).contains(&n)),
+        ));
     }
     let mut among = |what, list: &[String], value: &Option<String>| {
         if !list.is_empty() {
-            checks.push((what, value.as_deref().is_some_and(|v| list.iter().any(|l| same(l, v)))));
+            checks.push((
+                what,
+                value.as_deref().is_some_and(|v| list.iter().any(|l| same(l, v))),
+            ));
         }
     };
     among("industry", &icp.industries, &company.industry);
@@ -47,7 +67,12 @@ fn checks(icp: &Icp, company: &Firmographics) -> Vec<(&'static str, bool)> {
 
 /// `Series A`, `series-a` and `series_a` are the same.
 fn same(a: &str, b: &str) -> bool {
-    let plain = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
+    let plain = |text: &str| -> String {
+        text.chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect()
+    };
     plain(a) == plain(b)
 }
 
@@ -57,7 +82,10 @@ mod tests {
     use crate::domain::Model;
 
     fn read(firmographics: Firmographics) -> Reading {
-        let facts = AccountFacts { firmographics, ..AccountFacts::default() };
+        let facts = AccountFacts {
+            firmographics,
+            ..AccountFacts::default()
+        };
         firmographic_fit(&Model::built_in().unwrap().firmographic_fit, &facts)
     }
 
@@ -70,7 +98,11 @@ mod tests {
             funding_stage: Some("Series B".into()),
         });
         assert!((all.value - 1.0).abs() < 1e-12, "{all:?}");
-        let some = read(Firmographics { employees: Some(3), industry: Some("saas".into()), ..Firmographics::default() });
+        let some = read(Firmographics {
+            employees: Some(3),
+            industry: Some("saas".into()),
+            ..Firmographics::default()
+        });
         assert!((some.value - 1.0 / 3.0).abs() < 1e-12, "{some:?}");
         assert!(!read(Firmographics::default()).evidence.has_data);
     }

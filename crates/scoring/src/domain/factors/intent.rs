@@ -32,7 +32,11 @@ pub(super) fn limit_proximity(rule: &LimitRule, facts: &AccountFacts, now: Times
                 highest.limit
             ),
             count: i64::try_from(readings.len()).unwrap_or(i64::MAX),
-            signals: readings.iter().take(MAX_EVIDENCE).map(|reading| reading.signal).collect(),
+            signals: readings
+                .iter()
+                .take(MAX_EVIDENCE)
+                .map(|reading| reading.signal)
+                .collect(),
             window: window(now, rule.window_days),
         },
     }
@@ -42,7 +46,10 @@ pub(super) fn limit_proximity(rule: &LimitRule, facts: &AccountFacts, now: Times
 pub(super) fn competitors(rule: &CountRule, facts: &AccountFacts, now: Timestamp) -> Reading {
     let count = facts.competitor_signals.count;
     if count == 0 {
-        return Reading::no_data(format!("No signal about a competitor in the last {} days.", rule.window_days));
+        return Reading::no_data(format!(
+            "No signal about a competitor in the last {} days.",
+            rule.window_days
+        ));
     }
     let signals = counted(count, "signal", "signals");
     Reading {
@@ -80,7 +87,10 @@ mod tests {
             signal: Uuid::from_u128(n as u128),
         };
         let limits = used.iter().enumerate().map(reading).collect();
-        let facts = AccountFacts { limits, ..AccountFacts::default() };
+        let facts = AccountFacts {
+            limits,
+            ..AccountFacts::default()
+        };
         limit_proximity(&Model::built_in().unwrap().limit_proximity, &facts, now).value
     }
 

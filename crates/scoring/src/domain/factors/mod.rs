@@ -41,7 +41,13 @@ pub struct Reading {
 impl Reading {
     /// Nothing to compute from.
     fn no_data(summary: impl Into<String>) -> Self {
-        Self { value: 0.0, evidence: Evidence { summary: summary.into(), ..Evidence::default() } }
+        Self {
+            value: 0.0,
+            evidence: Evidence {
+                summary: summary.into(),
+                ..Evidence::default()
+            },
+        }
     }
 }
 
@@ -61,7 +67,8 @@ pub(super) fn read(name: FactorName, model: &Model, facts: &AccountFacts, now: T
 
 /// `now` minus some days; the beginning of time if that is out of range.
 pub(super) fn days_before(now: Timestamp, days: u32) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(Timestamp::MIN)
+    now.checked_sub(SignedDuration::from_hours(i64::from(days) * 24))
+        .unwrap_or(Timestamp::MIN)
 }
 
 fn window(now: Timestamp, days: u32) -> Option<(Timestamp, Timestamp)> {
@@ -79,12 +86,19 @@ fn left(age: f64, half_life_days: f64) -> f64 {
 }
 
 /// A count as a float; exact below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "counts of signals and people, far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of signals and people, far below 2^53"
+)]
 fn float(count: i64) -> f64 {
     count as f64
 }
 
 /// `1 person`, `3 people`.
 fn counted(count: i64, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+    if count == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{count} {many}")
+    }
 }

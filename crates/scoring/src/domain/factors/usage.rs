@@ -22,13 +22,24 @@ pub(super) fn velocity(rule: &VelocityRule, facts: &AccountFacts, now: Timestamp
         has_data: true,
         count: facts.recent_signals,
         signals: facts.newest.clone(),
-        window: Some((days_before(last_at, rule.recent_days + rule.baseline_days), last_at)),
+        window: Some((
+            days_before(last_at, rule.recent_days + rule.baseline_days),
+            last_at,
+        )),
         ..Evidence::default()
     };
     let silence = age_days(last_at, now);
     if silence > f64::from(rule.longest_silence_days()) {
         let summary = format!("No activity for {silence:.0} days.");
-        return Reading { value: 0.0, evidence: Evidence { summary, count: 0, signals: vec![], ..evidence } };
+        return Reading {
+            value: 0.0,
+            evidence: Evidence {
+                summary,
+                count: 0,
+                signals: vec![],
+                ..evidence
+            },
+        };
     }
     let recent = float(facts.recent_signals) / recent_length_days(rule, last_at);
     let baseline = float(facts.baseline_signals) / f64::from(rule.baseline_days);
@@ -41,7 +52,13 @@ pub(super) fn velocity(rule: &VelocityRule, facts: &AccountFacts, now: Timestamp
     };
     let volume = (float(facts.recent_signals) / f64::from(rule.full_volume)).min(1.0);
     let value = (growth * volume * left(silence, rule.half_life_days)).clamp(0.0, 1.0);
-    Reading { value, evidence: Evidence { summary: velocity_summary(rule, facts, ratio), ..evidence } }
+    Reading {
+        value,
+        evidence: Evidence {
+            summary: velocity_summary(rule, facts, ratio),
+            ..evidence
+        },
+    }
 }
 
 /// The recent window is made of whole days (UTC) and ends within the day of the last activity.
@@ -73,7 +90,10 @@ pub(super) fn feature_breadth(rule: &CountRule, facts: &AccountFacts, now: Times
         value: (float(facts.features.count) / f64::from(rule.full_at)).clamp(0.0, 1.0),
         evidence: Evidence {
             has_data: true,
-            summary: format!("{features} used in the last {} days; {} count in full.", rule.window_days, rule.full_at),
+            summary: format!(
+                "{features} used in the last {} days; {} count in full.",
+                rule.window_days, rule.full_at
+            ),
             count: facts.features.count,
             signals: facts.features.signals.clone(),
             window: window(now, rule.window_days),
@@ -96,7 +116,10 @@ pub(super) fn recency(rule: RecencyRule, facts: &AccountFacts, now: Timestamp) -
         value: left(age, rule.half_life_days).clamp(0.0, 1.0),
         evidence: Evidence {
             has_data: true,
-            summary: format!("The last activity was {since} ago; it halves every {} days.", rule.half_life_days),
+            summary: format!(
+                "The last activity was {since} ago; it halves every {} days.",
+                rule.half_life_days
+            ),
             count: i64::from(!facts.newest.is_empty()),
             signals: facts.newest.clone(),
             window: Some((last_at, now.max(last_at))),
@@ -104,7 +127,10 @@ pub(super) fn recency(rule: RecencyRule, facts: &AccountFacts, now: Timestamp) -
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "an age in hours or days; the cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an age in hours or days; the cast saturates"
+)]
 fn whole(value: f64) -> i64 {
     value.floor() as i64
 }
@@ -134,8 +160,14 @@ mod tests {
 
     #[test]
     fn growth_counts_from_half_the_usual_to_four_times_it() {
-        assert!(value(65, 210, 0) > 0.32 && value(65, 210, 0) < 0.35, "steady: a third");
-        assert!(value(130, 210, 0) > 0.65 && value(130, 210, 0) < 0.68, "doubled: two thirds");
+        assert!(
+            value(65, 210, 0) > 0.32 && value(65, 210, 0) < 0.35,
+            "steady: a third"
+        );
+        assert!(
+            value(130, 210, 0) > 0.65 && value(130, 210, 0) < 0.68,
+            "doubled: two thirds"
+        );
         assert!((value(400, 210, 0) - 1.0).abs() < 1e-9, "more than four times");
         assert!(value(30, 210, 0).abs() < 1e-9, "less than half");
     }

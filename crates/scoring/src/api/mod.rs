@@ -1,0 +1,7 @@
+//! gRPC: check, call, convert. Must not decide anything.
+
+mod scores;
+mod stages;
+
+pub use scores::ScoreApi;
+pub use stages::Stages;

@@ -1,0 +1,68 @@
+//! Every statement of this service, one file per operation.
+//!
+//! Owns the tables of `migrations/scoring`. Must not: decide anything about scores (that is `domain`).
+//!
+//! Lock order, so that transactions never wait for each other in a circle: inbox, the organization's identity lock,
+//! roll-ups, titles, schedule; rows of one table in falling order of their keys. Where that cannot be kept, Postgres ends
+//! one side, which starts again.
+
+mod activity;
+mod companies;
+mod corrections;
+pub mod facts;
+pub mod models;
+mod moves;
+pub mod past;
+mod people;
+pub mod prune;
+pub mod rollup;
+pub mod schedule;
+pub mod scores;
+
+pub use companies::{Company, Source, learn_company};
+pub use moves::{Link, Merge, link, merge};
+pub use people::{Person, learn_person};
+
+use ::store::{PipelineDb, Tx, inbox};
+use ids::{EventId, OrgId};
+use jiff::Timestamp;
+
+use crate::error::ScoringError;
+
+/// An event to be taken into effect once, however often it is delivered.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered {
+    /// The organization it belongs to.
+    pub org: OrgId,
+    /// The consumer's name, for the inbox.
+    pub consumer: &'static str,
+    /// The event's id.
+    pub event: EventId,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+/// Whether a delivery had its effect now or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Now.
+    Applied,
+    /// Before, or it has none; nothing was done.
+    Repeated,
+}
+
+/// Opens the transaction of a delivery and claims it; `None` when it had its effect before.
+async fn begin_once(pipeline: &PipelineDb, delivered: &Delivered) -> Result<Option<Tx>, ScoringError> {
+    let mut tx = pipeline.begin().await?;
+    if inbox::claim(&mut tx, delivered.consumer, delivered.event.uuid()).await? {
+        return Ok(Some(tx));
+    }
+    tx.rollback().await;
+    Ok(None)
+}
+
+/// Times in Postgres have microseconds; what is computed with must be what is stored.
+#[must_use]
+pub fn micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
