@@ -18,8 +18,8 @@ pub enum StoreError {
         #[source]
         source: Option<Box<sqlx::Error>>,
     },
-    /// The transaction was no longer open at its commit: a statement in it had failed, or it was ended by hand.
-    /// Nothing of it is stored.
+    /// The transaction was no longer open at its commit: a statement in it had failed, and nothing of it is stored; or
+    /// it was ended by hand.
     #[error("the transaction could not be committed: it was not open any more")]
     NotOpen(#[source] sqlx::Error),
     /// The answer to `COMMIT` did not arrive: the transaction may or may not be stored.

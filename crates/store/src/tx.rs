@@ -32,7 +32,8 @@ impl Limits {
 /// An open transaction. `&mut *tx` is a sqlx executor. Dropped without [`Tx::commit`] or [`Tx::rollback`], also by a
 /// cancelled future or a panic, it closes its connection, and the server rolls back.
 ///
-/// Do not call sqlx's own `begin` on it: there are no savepoints here, and `clippy.toml` refuses it.
+/// Do not call sqlx's own `begin` on it: there are no savepoints here; sqlx's commit would end this transaction, and
+/// [`Tx::commit`] then fails.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Tx {
     checkout: Checkout,

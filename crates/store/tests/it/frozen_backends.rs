@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, Row as _};
-use store::Stores;
+use store::{Class, StoreError, Stores};
 
 use crate::support::{PrivatePostgres, org};
 
@@ -117,10 +117,76 @@ async fn idle_connections_with_frozen_peers_are_replaced_within_one_acquire() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_has_an_unknown_outcome_and_ends() {
+    let postgres = PrivatePostgres::start().await;
+    let mut observer = postgres.superuser().await;
+    let stores = connect(&postgres).await;
+    let scope = org();
+    let mut tx = stores.db.begin(&scope).await.unwrap();
+    sqlx::query("INSERT INTO things (org_id, id, name) VALUES ($1, $1, 'x')")
+        .bind(scope.uuid())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let frozen = Frozen::all_of("workshop_app", &mut observer).await;
+    let error = tx.commit().await.unwrap_err();
+    assert!(matches!(error, StoreError::CommitUnknown(_)), "{error:?}");
+    assert_eq!(error.class(), Class::Unavailable);
+    // It was sent: once the server goes on, it is stored.
+    drop(frozen);
+    test_kit::wait_for("the row", Duration::from_secs(10), async || {
+        let mut tx = stores.db.begin(&scope).await.unwrap();
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM things")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        tx.rollback().await;
+        (rows == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stores_own_statements_end_although_the_server_stands_still() {
+    let postgres = PrivatePostgres::start().await;
+    let mut observer = postgres.superuser().await;
+    let stores = connect(&postgres).await;
+    let mut leader = stores.lead("relay").await.unwrap().unwrap();
+    let mut blocker = postgres.superuser().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE workshop.outbox")
+        .execute(&mut blocker)
+        .await
+        .unwrap();
+    let db = stores.pipeline.clone();
+    let waiting = lifecycle::detach(
+        "relay",
+        async move { store::outbox::take_unpublished(&db, 10).await },
+    );
+    test_kit::wait_for("the statement waits", Duration::from_secs(10), async || {
+        let waits: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            .fetch_one(&mut observer)
+            .await
+            .unwrap();
+        (waits > 0).then_some(())
+    })
+    .await;
+    let _frozen = Frozen::all_of("workshop_pipeline", &mut observer).await;
+    let error = waiting.await.unwrap().unwrap_err();
+    // On a busy machine the server's own limit may come before the freeze.
+    assert!(
+        matches!(error.class(), Class::Unavailable | Class::Timeout),
+        "{error:?}"
+    );
+    leader.check().await.unwrap_err();
+}
+
 async fn connect(postgres: &PrivatePostgres) -> Stores {
     let mut settings = postgres.settings.clone();
     settings.app_connections = PLACES;
     settings.acquire_timeout_ms = 4_000;
+    settings.statement_timeout_ms = 1_500;
+    settings.lock_timeout_ms = 1_000;
     let metrics = telemetry::Metrics::new("workshop");
     Stores::connect(&settings, &lifecycle::Lifecycle::new(), &metrics)
         .await

@@ -8,6 +8,7 @@ mod dead_letters;
 mod frozen_backends;
 mod inbox;
 mod leadership;
+mod list_requests;
 mod lists;
 mod outages;
 mod outbox;

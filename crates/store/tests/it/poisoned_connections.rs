@@ -38,6 +38,7 @@ async fn bare_pool(url: &str) -> PgPool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_methods, reason = "what it is the test of")]
 async fn without_the_guard_a_cancelled_begin_leaves_the_next_borrower_in_a_strangers_transaction() {
     let stores = stores().await;
     let pool = bare_pool(&stores.database().url()).await;

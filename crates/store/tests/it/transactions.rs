@@ -98,6 +98,23 @@ async fn a_transaction_that_was_ended_by_hand_cannot_be_committed() {
 }
 
 #[tokio::test]
+async fn a_commit_by_hand_is_noticed() {
+    use sqlx::Connection as _;
+    let stores = stores().await;
+    let scope = org();
+    let mut tx = stores.db.begin(&scope).await.unwrap();
+    // sqlx takes this for a new transaction, Postgres for the same one.
+    #[allow(clippy::disallowed_methods, reason = "the mistake that is tested")]
+    tx.begin().await.unwrap().commit().await.unwrap();
+    assert!(
+        insert(&mut tx, &scope, "x").await.is_err(),
+        "the context ended with the transaction"
+    );
+    assert!(matches!(tx.commit().await, Err(StoreError::NotOpen(_))));
+    assert_eq!(count(&stores, &scope).await, 0);
+}
+
+#[tokio::test]
 async fn a_half_read_result_does_not_disturb_the_next_user() {
     use futures::TryStreamExt as _;
     let stores = stores().await;
