@@ -40,12 +40,6 @@ impl Ingest {
         }
     }
 
-    /// Requests and bytes that wait for a lane.
-    #[must_use]
-    pub fn queued(&self) -> (usize, usize) {
-        self.calls.queued()
-    }
-
     /// Answers one request, after signal-ingest has stored what it accepted.
     ///
     /// # Errors

@@ -4,29 +4,41 @@ use contracts::StreamKind;
 use errors::{ApiError, ErrorCode};
 use eventbus::{Bus, Tail, TailFilter, TailStart};
 use ids::OrgId;
+use telemetry::IntGauge;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cursor::Place;
+use super::open::Shared;
 
 /// A tail of one organization, and the right to have it.
 pub struct CatchUp {
     /// The messages after the place.
     pub tail: Tail,
+    open: IntGauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl CatchUp {
     /// Reads on after `place`.
-    pub fn start(bus: &Bus, org: OrgId, place: &Place, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn start(shared: &Shared, org: OrgId, place: &Place, permit: OwnedSemaphorePermit) -> Self {
         // All types: the reader's place must move on also over messages that it does not show.
         let filter = TailFilter {
             org: Some(org),
             types: Vec::new(),
         };
+        let open = shared.metrics.catching_up.clone();
+        open.inc();
         Self {
-            tail: bus.tail(TailStart::After(place.read_after()), filter),
+            tail: shared.bus.tail(TailStart::After(place.read_after()), filter),
+            open,
             _permit: permit,
         }
+    }
+}
+
+impl Drop for CatchUp {
+    fn drop(&mut self) {
+        self.open.dec();
     }
 }
 

@@ -204,7 +204,7 @@ impl Connection {
     /// From the queue to the broker, if there is a place.
     fn leave_queue(&mut self) -> Step {
         if let Ok(permit) = Arc::clone(&self.shared.catching_up).try_acquire_owned() {
-            let catch_up = CatchUp::start(&self.shared.bus, self.org, &self.place, permit);
+            let catch_up = CatchUp::start(&self.shared, self.org, &self.place, permit);
             self.source = Source::Broker(Box::new(catch_up));
         }
         Step::Again

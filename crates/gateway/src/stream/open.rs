@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) heartbeat: Duration,
     pub(super) retry_ms: u64,
     slots: Arc<Semaphore>,
-    metrics: StreamMetrics,
+    pub(super) metrics: StreamMetrics,
 }
 
 /// Event streams. Cheap to clone.
@@ -143,7 +143,7 @@ impl Streams {
                         check_kept(&shared.bus, &place).await?;
                         let permit = Arc::clone(&shared.catching_up).try_acquire_owned();
                         let permit = permit.map_err(|_| not_yet())?;
-                        Err(Box::new(CatchUp::start(&shared.bus, caller.org, &place, permit)))
+                        Err(Box::new(CatchUp::start(shared, caller.org, &place, permit)))
                     }
                 };
                 (place, source)

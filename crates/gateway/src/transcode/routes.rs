@@ -191,7 +191,8 @@ impl Routes {
     }
 
     /// Every route.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+    #[cfg(test)]
+    fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
     }
 }
