@@ -62,21 +62,37 @@ impl Client {
             (Some(url), Some(key)) => (url.clone(), key.clone()),
             (url, key) => {
                 let local = Endpoints::read(&target.data.data_dir)?;
-                (url.clone().unwrap_or(local.http), key.clone().unwrap_or(local.api_key))
+                (
+                    url.clone().unwrap_or(local.http),
+                    key.clone().unwrap_or(local.api_key),
+                )
             }
         };
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), api_key })
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            api_key,
+        })
     }
 
     /// A request to `path`, authorised.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.api_key)
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.api_key)
     }
 
     /// Reads `path`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<T> {
-        let response = self.request(Method::GET, path).query(query).timeout(Duration::from_secs(30)).send().await;
+        let response = self
+            .request(Method::GET, path)
+            .query(query)
+            .timeout(Duration::from_secs(30))
+            .send()
+            .await;
         let response = response.with_context(|| format!("{} cannot be reached", self.base))?;
         Ok(checked(response).await?.json().await?)
     }
@@ -118,7 +134,14 @@ fn is_retryable(status: StatusCode) -> bool {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    response.headers().get("retry-after")?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    response
+        .headers()
+        .get("retry-after")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// The answer, or the problem it tells as an error.
@@ -131,7 +154,15 @@ pub async fn checked(response: Response) -> anyhow::Result<Response> {
     let Ok(problem) = serde_json::from_str::<errors::Problem>(&text) else {
         bail!("{status}: {text}");
     };
-    let places: String =
-        problem.errors.iter().map(|e| format!("\n  {}: {} ({})", e.pointer, e.message, e.code)).collect();
-    bail!("{status} {}: {} [request {}]{places}", problem.code, problem.detail, problem.request_id)
+    let places: String = problem
+        .errors
+        .iter()
+        .map(|e| format!("\n  {}: {} ({})", e.pointer, e.message, e.code))
+        .collect();
+    bail!(
+        "{status} {}: {} [request {}]{places}",
+        problem.code,
+        problem.detail,
+        problem.request_id
+    )
 }

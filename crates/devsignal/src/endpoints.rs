@@ -39,7 +39,10 @@ impl Endpoints {
     pub fn read(data_dir: &Path) -> anyhow::Result<Self> {
         let path = path(data_dir);
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("{} is not there: start DevSignal with `devsignal up` first, or give --url and --api-key", path.display())
+            format!(
+                "{} is not there: start DevSignal with `devsignal up` first, or give --url and --api-key",
+                path.display()
+            )
         })?;
         serde_json::from_str(&text).with_context(|| format!("{} is not readable", path.display()))
     }

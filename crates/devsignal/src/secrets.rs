@@ -45,16 +45,24 @@ impl Secrets {
     /// Reads the secrets of a data folder.
     pub fn read(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join("secrets.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not readable", path.display()))
     }
 
     /// Reads the secrets, or makes them at the first start.
     pub fn read_or_make(data_dir: &Path, schemas: &[&str]) -> anyhow::Result<Self> {
-        let mut secrets = if data_dir.join("secrets.json").exists() { Self::read(data_dir)? } else { Self::make() };
+        let mut secrets = if data_dir.join("secrets.json").exists() {
+            Self::read(data_dir)?
+        } else {
+            Self::make()
+        };
         for schema in schemas {
             for role in ["owner", "app", "pipeline"] {
-                secrets.database.entry(format!("{schema}_{role}")).or_insert_with(password);
+                secrets
+                    .database
+                    .entry(format!("{schema}_{role}"))
+                    .or_insert_with(password);
             }
         }
         secrets.write(data_dir)?;

@@ -9,11 +9,25 @@ use serde_json::{Value, json};
 use crate::secrets::Secrets;
 
 /// The schemas of all services.
-pub const SCHEMAS: &[&str] = &[gateway::SCHEMA, signal_ingest::SCHEMA, identity_resolver::SCHEMA, crm::SCHEMA, scoring::SCHEMA];
+pub const SCHEMAS: &[&str] = &[
+    gateway::SCHEMA,
+    signal_ingest::SCHEMA,
+    identity_resolver::SCHEMA,
+    crm::SCHEMA,
+    scoring::SCHEMA,
+];
+
+/// The gateway's name.
+pub const GATEWAY: &str = "gateway";
 
 /// The names of all services, in the order in which they are started.
-pub const SERVICES: &[&str] =
-    &[signal_ingest::SERVICE, identity_resolver::SERVICE, crm::SERVICE, scoring::SERVICE, gateway::SERVICE];
+pub const SERVICES: &[&str] = &[
+    signal_ingest::SERVICE,
+    identity_resolver::SERVICE,
+    crm::SERVICE,
+    scoring::SERVICE,
+    GATEWAY,
+];
 
 /// The database that holds all schemas.
 pub const DATABASE: &str = "devsignal";
@@ -99,7 +113,13 @@ impl Wiring {
 /// The `[database]` section of the service that owns `schema`.
 #[must_use]
 pub fn database(port: u16, secrets: &Secrets, schema: &str) -> Value {
-    let password = |role: &str| secrets.database.get(&format!("{schema}_{role}")).cloned().unwrap_or_default();
+    let password = |role: &str| {
+        secrets
+            .database
+            .get(&format!("{schema}_{role}"))
+            .cloned()
+            .unwrap_or_default()
+    };
     json!({
         "host": "127.0.0.1",
         "port": port,
@@ -129,7 +149,11 @@ mod tests {
     #[test]
     fn sections_become_variables() {
         let mut variables = Vec::new();
-        flatten("DEVSIGNAL_CRM", &json!({"database": {"port": 5432}, "a": {"b": {"c": "x"}}, "l": ["k"]}), &mut variables);
+        flatten(
+            "DEVSIGNAL_CRM",
+            &json!({"database": {"port": 5432}, "a": {"b": {"c": "x"}}, "l": ["k"]}),
+            &mut variables,
+        );
         assert_eq!(
             variables,
             [

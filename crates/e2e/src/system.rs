@@ -52,9 +52,15 @@ impl System {
             }
             match Endpoints::read(data_dir) {
                 Ok(endpoints) if endpoints.pid == pid => {
-                    return Ok(Self { child, endpoints, data_dir: data_dir.to_owned() });
+                    return Ok(Self {
+                        child,
+                        endpoints,
+                        data_dir: data_dir.to_owned(),
+                    });
                 }
-                _ if tokio::time::Instant::now() > deadline => bail!("devsignal is not ready after {START:?}"),
+                _ if tokio::time::Instant::now() > deadline => {
+                    bail!("devsignal is not ready after {START:?}")
+                }
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -70,7 +76,10 @@ impl System {
     pub fn resident_mib(&self) -> anyhow::Result<f64> {
         let pid = self.child.id().context("has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kib / 1024.0)
     }
@@ -78,7 +87,10 @@ impl System {
     /// Asks it to stop and waits for its end.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().context("has ended")?;
-        Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status()
+            .await?;
         let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await??;
         if !status.success() {
             bail!("devsignal ended with {status}");

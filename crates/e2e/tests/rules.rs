@@ -20,31 +20,57 @@ fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("telemetry", &["ids", "errors"]),
         ("lifecycle", &["ids", "errors"]),
         ("store", &["ids", "errors", "settings", "telemetry", "lifecycle"]),
-        ("rpc", &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle"]),
-        ("eventbus", &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle", "store"]),
+        (
+            "rpc",
+            &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle"],
+        ),
+        (
+            "eventbus",
+            &[
+                "ids",
+                "errors",
+                "contracts",
+                "settings",
+                "telemetry",
+                "lifecycle",
+                "store",
+            ],
+        ),
     ])
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 #[test]
 fn crates_use_only_what_they_may() {
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
     let names: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
     let shared = shared();
     let mut violations = Vec::new();
     for package in &metadata.packages {
         let name = package.name.to_string();
-        let normal = package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
+        let normal = package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind == DependencyKind::Normal);
         for used in normal.map(|d| d.name.clone()).filter(|d| names.contains(d)) {
             let allowed = match name.as_str() {
                 "devsignal" => used != "e2e" && used != "test-kit",
                 "e2e" => true,
                 "test-kit" => !SERVICES.contains(&used.as_str()) && used != "devsignal" && used != "e2e",
                 service if SERVICES.contains(&service) => shared.contains_key(used.as_str()),
-                crate_name => shared.get(crate_name).is_some_and(|may| may.contains(&used.as_str())),
+                crate_name => shared
+                    .get(crate_name)
+                    .is_some_and(|may| may.contains(&used.as_str())),
             };
             if !allowed {
                 violations.push(format!("{name} must not use {used}"));
@@ -52,7 +78,10 @@ fn crates_use_only_what_they_may() {
         }
         for foreign in package.dependencies.iter().filter(|d| d.name == "async-nats") {
             if name != "eventbus" {
-                violations.push(format!("{name} must not use {}: only eventbus talks to NATS", foreign.name));
+                violations.push(format!(
+                    "{name} must not use {}: only eventbus talks to NATS",
+                    foreign.name
+                ));
             }
         }
     }
@@ -104,7 +133,11 @@ fn entry_points_only_dispatch() {
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {
         let main = entry.unwrap().path().join("src/main.rs");
         if let Ok(text) = std::fs::read_to_string(&main) {
-            assert!(text.lines().count() <= 60, "{} is longer than 60 lines", main.display());
+            assert!(
+                text.lines().count() <= 60,
+                "{} is longer than 60 lines",
+                main.display()
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `devsignal dead-letters`: what services gave up on, and having it handled again.
 
 use lifecycle::Lifecycle;
-use store::dead_letters::{self, DeadLetter, Redrive};
 use store::Stores;
+use store::dead_letters::{self, DeadLetter, Redrive};
 use telemetry::Metrics;
 
 use crate::cli::{DeadLettersCommand, ServiceDb};
@@ -29,7 +29,9 @@ pub async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
                 asked += dead_letters::request_redrive(&stores.pipeline, &which).await?;
             }
             anyhow::ensure!(asked > 0, "no such dead letters wait");
-            crate::say(&format!("{asked} will be handled again by their services within seconds"));
+            crate::say(&format!(
+                "{asked} will be handled again by their services within seconds"
+            ));
         }
     }
     Ok(())
@@ -45,8 +47,18 @@ async fn connect(db: &ServiceDb) -> anyhow::Result<Vec<(Schema, Stores)>> {
 }
 
 fn show(schema: &Schema, letter: &DeadLetter) {
-    let DeadLetter { id, letter, failed_at, redrive_requested_at, .. } = letter;
-    let asked = if redrive_requested_at.is_some() { " (redrive asked for)" } else { "" };
+    let DeadLetter {
+        id,
+        letter,
+        failed_at,
+        redrive_requested_at,
+        ..
+    } = letter;
+    let asked = if redrive_requested_at.is_some() {
+        " (redrive asked for)"
+    } else {
+        ""
+    };
     let head = format!("{id}  {failed_at}  {}  {}", schema.service, letter.consumer);
     crate::say(&format!(
         "{head}{asked}\n    {} after {} attempts: {}",

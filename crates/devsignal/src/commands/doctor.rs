@@ -9,7 +9,10 @@ use crate::endpoints::Endpoints;
 /// Prints one line per check; fails if something that `up` needs is missing.
 pub async fn run(args: &DataDir) -> anyhow::Result<()> {
     let mut missing = 0;
-    for (what, found) in [("Postgres", local_stack::postgres_bin_dir()), ("nats-server", local_stack::nats_server())] {
+    for (what, found) in [
+        ("Postgres", local_stack::postgres_bin_dir()),
+        ("nats-server", local_stack::nats_server()),
+    ] {
         match found {
             Ok(found) => crate::say(&format!(
                 "ok       {what} {}.{} at {}",
@@ -24,7 +27,10 @@ pub async fn run(args: &DataDir) -> anyhow::Result<()> {
         }
     }
     installation(&args.data_dir).await;
-    anyhow::ensure!(missing == 0, "{missing} of the programs that `devsignal up` needs are missing");
+    anyhow::ensure!(
+        missing == 0,
+        "{missing} of the programs that `devsignal up` needs are missing"
+    );
     Ok(())
 }
 
@@ -35,7 +41,10 @@ async fn installation(data_dir: &Path) {
     };
     for path in ["/health", "/health/signals"] {
         let url = format!("{}{path}", endpoints.http);
-        let request = reqwest::Client::new().get(&url).timeout(Duration::from_secs(5)).send();
+        let request = reqwest::Client::new()
+            .get(&url)
+            .timeout(Duration::from_secs(5))
+            .send();
         match request.await {
             Ok(answer) => {
                 let (status, body) = (answer.status(), answer.text().await.unwrap_or_default());

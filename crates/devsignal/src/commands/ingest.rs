@@ -26,10 +26,14 @@ pub async fn run(args: &IngestArgs) -> anyhow::Result<()> {
     let (mut lines, total) = open(&args.file).await?;
     let bar = progress(total);
     let run = uuid::Uuid::from_bytes(rand::random());
-    let (mut sums, mut batch, mut text, mut number) = (Sums::default(), Batch::default(), String::new(), 0_u64);
+    let (mut sums, mut batch, mut text, mut number) =
+        (Sums::default(), Batch::default(), String::new(), 0_u64);
     loop {
         text.clear();
-        let read = lines.read_line(&mut text).await.with_context(|| format!("line {} is not UTF-8 text", number + 1))?;
+        let read = lines
+            .read_line(&mut text)
+            .await
+            .with_context(|| format!("line {} is not UTF-8 text", number + 1))?;
         number += 1;
         let line = text.trim();
         let full = batch.lines.len() >= usize::from(args.batch) || batch.body.len() + line.len() > MAX_BODY;
@@ -56,7 +60,10 @@ pub async fn run(args: &IngestArgs) -> anyhow::Result<()> {
         }
     }
     bar.finish_and_clear();
-    crate::say(&format!("{} accepted, {} duplicates, {} rejected", sums.accepted, sums.duplicates, sums.rejected));
+    crate::say(&format!(
+        "{} accepted, {} duplicates, {} rejected",
+        sums.accepted, sums.duplicates, sums.rejected
+    ));
     if sums.rejected > 0 {
         bail!("{} lines were rejected", sums.rejected);
     }
@@ -89,10 +96,9 @@ fn report(verdicts: &Verdicts, lines: &[u64], bar: &ProgressBar, sums: &mut Sums
     sums.rejected += verdicts.rejected;
     for verdict in verdicts.results.iter().filter(|v| v.status == "rejected") {
         let line = lines.get(verdict.index).copied().unwrap_or_default();
-        let why = verdict
-            .error
-            .as_ref()
-            .map_or_else(String::new, |e| format!("{} at {}: {}", e.code, e.pointer, e.message));
+        let why = verdict.error.as_ref().map_or_else(String::new, |e| {
+            format!("{} at {}: {}", e.code, e.pointer, e.message)
+        });
         bar.suspend(|| crate::complain(&format!("line {line}: {why}")));
     }
 }
@@ -101,16 +107,19 @@ async fn open(file: &Path) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin>, Opt
     if file == Path::new("-") {
         return Ok((Box::new(BufReader::new(tokio::io::stdin())), None));
     }
-    let opened = tokio::fs::File::open(file).await.with_context(|| format!("cannot open {}", file.display()))?;
+    let opened = tokio::fs::File::open(file)
+        .await
+        .with_context(|| format!("cannot open {}", file.display()))?;
     let size = opened.metadata().await?.len();
     Ok((Box::new(BufReader::with_capacity(1 << 20, opened)), Some(size)))
 }
 
 fn progress(total: Option<u64>) -> ProgressBar {
     let (bar, style) = match total {
-        Some(size) => {
-            (ProgressBar::new(size), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
-        }
+        Some(size) => (
+            ProgressBar::new(size),
+            "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+        ),
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec}"),
     };
     if let Ok(style) = ProgressStyle::with_template(style) {

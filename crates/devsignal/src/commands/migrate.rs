@@ -12,13 +12,16 @@ pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     let nowhere = std::path::PathBuf::from(".");
     let config_dir = args.config_dir.as_deref().unwrap_or(&nowhere);
     let all = schemas(None, Some(config_dir), &nowhere)?;
-    let name = all.first().map(|schema| schema.database.database.clone()).context("there are no services")?;
+    let name = all
+        .first()
+        .map(|schema| schema.database.database.clone())
+        .context("there are no services")?;
     anyhow::ensure!(
         all.iter().all(|schema| schema.database.database == name),
         "all services must name the same database.database"
     );
     let roles: Vec<_> = all.iter().map(|schema| (&schema.database).into()).collect();
-    store::bootstrap(&Secret::new(args.admin_url.clone()), &name, &roles).await?;
+    store::bootstrap::bootstrap(&Secret::new(args.admin_url.clone()), &name, &roles).await?;
     for schema in &all {
         store::migrate(&schema.database, schema.migrator)
             .await

@@ -19,7 +19,9 @@ pub async fn run(args: &TailArgs) -> anyhow::Result<()> {
     let mut cursor: Option<String> = None;
     let mut pause = Duration::from_millis(500);
     loop {
-        let mut request = client.request(Method::GET, "/api/v1/events").header("accept", "text/event-stream");
+        let mut request = client
+            .request(Method::GET, "/api/v1/events")
+            .header("accept", "text/event-stream");
         if let Some(types) = &args.types {
             request = request.query(&[("types", types)]);
         }
@@ -27,7 +29,10 @@ pub async fn run(args: &TailArgs) -> anyhow::Result<()> {
             request = request.header("last-event-id", cursor);
         }
         match request.send().await {
-            Ok(response) if !response.status().is_server_error() && response.status() != StatusCode::TOO_MANY_REQUESTS => {
+            Ok(response)
+                if !response.status().is_server_error()
+                    && response.status() != StatusCode::TOO_MANY_REQUESTS =>
+            {
                 pause = Duration::from_millis(500);
                 follow(checked(response).await?, &mut cursor, args.json).await;
                 crate::complain("connection lost, resuming");
@@ -57,7 +62,11 @@ async fn follow(response: reqwest::Response, cursor: &mut Option<String>, json: 
 /// One event of the stream (<https://html.spec.whatwg.org/multipage/server-sent-events.html>); the server writes each
 /// field on one line.
 fn show(block: &str, cursor: &mut Option<String>, json: bool) {
-    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let field = |name: &str| {
+        block
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
     if let Some(id) = field("id") {
         *cursor = Some(id.to_owned());
     }
@@ -65,13 +74,24 @@ fn show(block: &str, cursor: &mut Option<String>, json: bool) {
     if json {
         return crate::say(data);
     }
-    let Ok(event) = serde_json::from_str::<Value>(data) else { return };
+    let Ok(event) = serde_json::from_str::<Value>(data) else {
+        return;
+    };
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-    crate::say(&format!("{}  {:<24}  {}", text("/timestamp"), text("/type"), summary(&event)));
+    crate::say(&format!(
+        "{}  {:<24}  {}",
+        text("/timestamp"),
+        text("/type"),
+        summary(&event)
+    ));
 }
 
 fn summary(event: &Value) -> String {
-    let get = |pointer: &str| event.pointer(pointer).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let get = |pointer: &str| {
+        event
+            .pointer(pointer)
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+    };
     let parts: Vec<Option<String>> = match event["type"].as_str().unwrap_or_default() {
         "signal.received" => vec![
             get("/data/signal/type"),

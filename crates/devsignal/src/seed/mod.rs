@@ -27,7 +27,10 @@ mod tests {
         let (a, b) = (signals(20_000, now), signals(20_000, now));
         assert_eq!(a.len(), 20_000);
         assert_eq!(a, b);
-        let keys: HashSet<_> = a.iter().map(|s| s["idempotencyKey"].as_str().unwrap().to_owned()).collect();
+        let keys: HashSet<_> = a
+            .iter()
+            .map(|s| s["idempotencyKey"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(keys.len(), 20_000);
     }
 

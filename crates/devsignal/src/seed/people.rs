@@ -3,14 +3,27 @@
 use super::companies::{COMPANIES, Company, Mood};
 
 const FIRST: &[&str] = &[
-    "Ada", "Bruno", "Chidi", "Dana", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Keiko", "Liam", "Maya", "Noor",
-    "Olga", "Pedro", "Quinn", "Rosa", "Sven", "Tara", "Umar", "Vera", "Wei", "Ximena", "Yusuf",
+    "Ada", "Bruno", "Chidi", "Dana", "Elif", "Farid", "Grace", "Hiro", "Ines", "Jonas", "Keiko", "Liam",
+    "Maya", "Noor", "Olga", "Pedro", "Quinn", "Rosa", "Sven", "Tara", "Umar", "Vera", "Wei", "Ximena",
+    "Yusuf",
 ];
 const LAST: &[&str] = &[
-    "Abara", "Berg", "Castro", "Dietrich", "Eze", "Fontaine", "Garcia", "Haddad", "Ito", "Jansen", "Kovacs", "Lopez",
+    "Abara", "Berg", "Castro", "Dietrich", "Eze", "Fontaine", "Garcia", "Haddad", "Ito", "Jansen", "Kovacs",
+    "Lopez",
 ];
-const TITLES: &[&str] = &["Software Engineer", "Senior Engineer", "Platform Engineer", "Backend Developer", "SRE"];
-const LEADERS: &[&str] = &["VP Engineering", "CTO", "Director of Platform", "Head of Infrastructure"];
+const TITLES: &[&str] = &[
+    "Software Engineer",
+    "Senior Engineer",
+    "Platform Engineer",
+    "Backend Developer",
+    "SRE",
+];
+const LEADERS: &[&str] = &[
+    "VP Engineering",
+    "CTO",
+    "Director of Platform",
+    "Head of Infrastructure",
+];
 
 /// A person of the demo.
 #[derive(Debug, Clone)]
@@ -45,7 +58,11 @@ pub fn people() -> Vec<Person> {
         for position in 0..team(company) {
             let n = all.len();
             let leads = position == 0 && matches!(company.mood, Mood::Hot | Mood::Warm);
-            let title = if leads { LEADERS[n % LEADERS.len()] } else { TITLES[n % TITLES.len()] };
+            let title = if leads {
+                LEADERS[n % LEADERS.len()]
+            } else {
+                TITLES[n % TITLES.len()]
+            };
             all.push(person(n, Some(company), Some(title)));
         }
     }

@@ -23,8 +23,24 @@ const ACTIONS: &[(&str, u32)] = &[
     ("issue_opened", 3),
     ("feature_used", 8),
 ];
-const FEATURES: &[&str] = &["auth", "database", "realtime", "edge-functions", "storage", "queues", "search", "billing"];
-const PAGES: &[&str] = &["/docs/quickstart", "/docs/api", "/blog/scaling", "/", "/docs/sdk/rust", "/changelog"];
+const FEATURES: &[&str] = &[
+    "auth",
+    "database",
+    "realtime",
+    "edge-functions",
+    "storage",
+    "queues",
+    "search",
+    "billing",
+];
+const PAGES: &[&str] = &[
+    "/docs/quickstart",
+    "/docs/api",
+    "/blog/scaling",
+    "/",
+    "/docs/sdk/rust",
+    "/changelog",
+];
 
 /// `count` signals that end at `now`, oldest first, each with an idempotency key of its own.
 #[must_use]
@@ -37,7 +53,10 @@ pub fn signals(count: usize, now: Timestamp) -> Vec<Value> {
         .map(|n| {
             let person = &people[pick(&weights, rng.random_range(0..total))];
             let age = age_secs(person, &mut rng);
-            (age, signal(n, person, now - SignedDuration::from_secs(age), &mut rng))
+            (
+                age,
+                signal(n, person, now - SignedDuration::from_secs(age), &mut rng),
+            )
         })
         .collect();
     drafts.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
@@ -107,7 +126,9 @@ fn signal(n: usize, person: &Person, at: Timestamp, rng: &mut Xoshiro256PlusPlus
 }
 
 fn action(person: &Person, rng: &mut Xoshiro256PlusPlus) -> &'static str {
-    let leads = person.title.is_some_and(|t| t.contains("VP") || t == "CTO" || t.contains("Director"));
+    let leads = person
+        .title
+        .is_some_and(|t| t.contains("VP") || t == "CTO" || t.contains("Director"));
     if leads && rng.random_bool(0.3) {
         return "pricing_view";
     }

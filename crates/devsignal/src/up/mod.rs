@@ -30,7 +30,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
     let data_dir = &data_dir.canonicalize()?;
     let _pid_file = PidFile::take(data_dir)?;
-    let telemetry = TelemetryConfig { log_filter: args.log.clone(), ..TelemetryConfig::default() };
+    let telemetry = TelemetryConfig {
+        log_filter: args.log.clone(),
+        ..TelemetryConfig::default()
+    };
     let _telemetry = telemetry::init("devsignal", &telemetry)?;
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals()?;
@@ -95,7 +98,10 @@ async fn first_organization(
     secrets: &mut Secrets,
 ) -> anyhow::Result<FirstOrganization> {
     let (org_id, api_key) = running.create_organization("Demo").await?;
-    let first = FirstOrganization { org_id: org_id.to_string(), api_key };
+    let first = FirstOrganization {
+        org_id: org_id.to_string(),
+        api_key,
+    };
     secrets.first_organization = Some(first.clone());
     secrets.write(data_dir)?;
     Ok(first)
@@ -108,7 +114,11 @@ async fn wait_until_ready(lifecycle: &Lifecycle) -> anyhow::Result<()> {
         if readiness.ready || readiness.shutting_down {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < deadline, "the services are not ready: {:?}", readiness.checks);
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the services are not ready: {:?}",
+            readiness.checks
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

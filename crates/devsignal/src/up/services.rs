@@ -9,6 +9,7 @@ use ids::{Clock, IdGen, OrgId, SystemClock, SystemIds};
 use lifecycle::Lifecycle;
 use rpc::Verifier;
 use settings::Secret;
+use sqlx::migrate::Migrator;
 use store::{DbSettings, Stores};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use super::stack::Stack;
 use crate::cli::UpArgs;
 use crate::secrets::Secrets;
-use crate::wiring::{DATABASE, Wiring};
+use crate::wiring::{DATABASE, GATEWAY, Wiring};
 
 /// The settings of every service.
 struct AllSettings {
@@ -39,9 +40,9 @@ struct Listeners {
     identity_resolver: TcpListener,
     crm: TcpListener,
     scoring: TcpListener,
-    http: std::net::TcpListener,
+    http: TcpListener,
     grpc: TcpListener,
-    admin: std::net::TcpListener,
+    admin: TcpListener,
 }
 
 /// The services, running.
@@ -63,19 +64,26 @@ impl Plan {
             identity_resolver: bind(0).await?,
             crm: bind(0).await?,
             scoring: bind(0).await?,
-            http: bind(args.http_port.unwrap_or(0)).await?.into_std()?,
+            http: bind(args.http_port.unwrap_or(0)).await?,
             grpc: bind(args.grpc_port.unwrap_or(0)).await?,
-            admin: bind(0).await?.into_std()?,
+            admin: bind(0).await?,
         };
         let wiring = listeners.wiring(stack, secrets)?;
-        let verifier = Verifier::new(std::slice::from_ref(&secrets.principal_public_key), SystemClock::shared())?;
-        Ok(Self { settings: AllSettings::load(&wiring)?, listeners, verifier })
+        let verifier = Verifier::new(
+            std::slice::from_ref(&secrets.principal_public_key),
+            SystemClock::shared(),
+        )?;
+        Ok(Self {
+            settings: AllSettings::load(&wiring)?,
+            listeners,
+            verifier,
+        })
     }
 
     /// Roles, schemas and migrations.
     pub async fn migrate(&self, stack: &Stack) -> anyhow::Result<()> {
         let all = &self.settings;
-        let schemas: [(&DbSettings, &store::Migrator); 5] = [
+        let schemas: [(&DbSettings, &Migrator); 5] = [
             (&all.gateway.database, &gateway::MIGRATOR),
             (&all.signal_ingest.database, &signal_ingest::MIGRATOR),
             (&all.identity_resolver.database, &identity_resolver::MIGRATOR),
@@ -83,7 +91,7 @@ impl Plan {
             (&all.scoring.database, &scoring::MIGRATOR),
         ];
         let roles: Vec<_> = schemas.iter().map(|(database, _)| (*database).into()).collect();
-        store::bootstrap(&Secret::new(stack.admin_url()), DATABASE, &roles).await?;
+        store::bootstrap::bootstrap(&Secret::new(stack.admin_url()), DATABASE, &roles).await?;
         for (database, migrator) in schemas {
             store::migrate(database, migrator)
                 .await
@@ -94,12 +102,28 @@ impl Plan {
 
     /// Starts the services, those that others stand on first.
     pub async fn start(self, lifecycle: &Lifecycle, metrics: &Metrics) -> anyhow::Result<Running> {
-        let Self { settings: all, listeners, verifier } = self;
-        let running = (listeners.http.local_addr()?, listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
-        let base = Base { lifecycle, metrics, verifier, clock: SystemClock::shared(), ids: SystemIds::shared() };
+        let Self {
+            settings: all,
+            listeners,
+            verifier,
+        } = self;
+        let running = (
+            listeners.http.local_addr()?,
+            listeners.grpc.local_addr()?,
+            listeners.admin.local_addr()?,
+        );
+        let base = Base {
+            lifecycle,
+            metrics,
+            verifier,
+            clock: SystemClock::shared(),
+            ids: SystemIds::shared(),
+        };
         macro_rules! start {
             ($service:ident) => {{
-                let parts = base.parts($service::SERVICE, &all.$service.database, &all.$service.bus).await?;
+                let parts = base
+                    .parts($service::SERVICE, &all.$service.database, &all.$service.bus)
+                    .await?;
                 let deps = $service::app::Deps {
                     bus: parts.bus,
                     stores: parts.stores,
@@ -109,14 +133,16 @@ impl Plan {
                     ids: Arc::clone(&base.ids),
                     verifier: base.verifier.clone(),
                 };
-                $service::app::start(&all.$service, &deps, listeners.$service).await?;
+                $service::app::start(&all.$service, &deps, listeners.$service)?;
             }};
         }
         start!(signal_ingest);
         start!(identity_resolver);
         start!(crm);
         start!(scoring);
-        let parts = base.parts(gateway::SERVICE, &all.gateway.database, &all.gateway.bus).await?;
+        let parts = base
+            .parts(GATEWAY, &all.gateway.database, &all.gateway.bus)
+            .await?;
         let stores = parts.stores.clone();
         let deps = gateway::app::Deps {
             bus: parts.bus,
@@ -126,9 +152,12 @@ impl Plan {
             clock: base.clock,
             ids: base.ids,
         };
-        let sockets =
-            gateway::app::Listeners { http: listeners.http, grpc: listeners.grpc, admin: listeners.admin };
-        gateway::app::start(&all.gateway, &deps, sockets).await?;
+        let sockets = gateway::app::Listeners {
+            http: listeners.http,
+            grpc: listeners.grpc,
+            admin: listeners.admin,
+        };
+        gateway::app::start(&all.gateway, deps, sockets)?;
         Ok(Running {
             http: format!("http://{}", running.0),
             grpc: running.1.to_string(),
@@ -165,9 +194,18 @@ struct Parts {
 impl Base<'_> {
     async fn parts(&self, service: &str, database: &DbSettings, bus: &BusSettings) -> anyhow::Result<Parts> {
         let (lifecycle, metrics) = (self.lifecycle.child(service), self.metrics.for_service(service));
-        let stores = Stores::connect(database, &lifecycle, &metrics).await.with_context(|| service.to_owned())?;
-        let bus = Bus::connect(bus, &lifecycle, &metrics).await.with_context(|| service.to_owned())?;
-        Ok(Parts { bus, stores, lifecycle, metrics })
+        let stores = Stores::connect(database, &lifecycle, &metrics)
+            .await
+            .with_context(|| service.to_owned())?;
+        let bus = Bus::connect(bus, &lifecycle, &metrics)
+            .await
+            .with_context(|| service.to_owned())?;
+        Ok(Parts {
+            bus,
+            stores,
+            lifecycle,
+            metrics,
+        })
     }
 }
 
@@ -176,7 +214,7 @@ impl AllSettings {
     fn load(wiring: &Wiring) -> anyhow::Result<Self> {
         let env = settings::process_env;
         Ok(Self {
-            gateway: gateway::config::Settings::load(None, env(), Some(wiring.overrides(gateway::SERVICE)))?,
+            gateway: gateway::config::Settings::load(None, env(), Some(wiring.overrides(GATEWAY)))?,
             signal_ingest: signal_ingest::config::Settings::load(
                 None,
                 env(),
@@ -212,5 +250,7 @@ impl Listeners {
 
 async fn bind(port: u16) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
 }

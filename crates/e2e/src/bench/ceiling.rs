@@ -35,11 +35,17 @@ pub struct Ceiling {
 /// Measures both, each for `time`, and removes what it made.
 pub async fn measure(postgres_url: &str, time: Duration) -> anyhow::Result<Ceiling> {
     let options = PgConnectOptions::from_str(postgres_url)?;
-    let pool = PgPoolOptions::new().max_connections(SINGLE_CONNECTIONS).connect_with(options).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(SINGLE_CONNECTIONS)
+        .connect_with(options)
+        .await?;
     let single_rows_per_sec = measure_one(&pool, SINGLE_CONNECTIONS, 1, time).await?;
     let bulk_rows_per_sec = measure_one(&pool, BULK_CONNECTIONS, BULK_ROWS, time).await?;
     pool.close().await;
-    Ok(Ceiling { single_rows_per_sec, bulk_rows_per_sec })
+    Ok(Ceiling {
+        single_rows_per_sec,
+        bulk_rows_per_sec,
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -77,8 +83,14 @@ async fn insert_until(pool: &PgPool, rows: usize, until: Instant) -> anyhow::Res
     let mut total = 0;
     while Instant::now() < until {
         let ids: Vec<Uuid> = (0..rows).map(|_| new_id()).collect();
-        let actors: Vec<Uuid> = ids.iter().map(|id| Uuid::from_u128(id.as_u128() % 5_000)).collect();
-        let accounts: Vec<Uuid> = ids.iter().map(|id| Uuid::from_u128(id.as_u128() % 1_000)).collect();
+        let actors: Vec<Uuid> = ids
+            .iter()
+            .map(|id| Uuid::from_u128(id.as_u128() % 5_000))
+            .collect();
+        let accounts: Vec<Uuid> = ids
+            .iter()
+            .map(|id| Uuid::from_u128(id.as_u128() % 1_000))
+            .collect();
         let keys: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
         let metadata: Vec<String> = keys.iter().map(|key| metadata(key)).collect();
         sqlx::query(AssertSqlSafe(statement.clone()))
@@ -95,7 +107,10 @@ async fn insert_until(pool: &PgPool, rows: usize, until: Instant) -> anyhow::Res
     Ok(total)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark's rows have ids of now, as the real ones do")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark's rows have ids of now, as the real ones do"
+)]
 fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -29,14 +29,20 @@ pub async fn measure(system: &System, time: Duration, results: &mut Results) -> 
         next: Arc::new(AtomicU64::new(0)),
     };
     let (seen, mut events) = mpsc::unbounded_channel();
-    let listening = tokio::spawn(listen(system.endpoints.http.clone(), system.endpoints.api_key.clone(), seen));
+    let listening = tokio::spawn(listen(
+        system.endpoints.http.clone(),
+        system.endpoints.api_key.clone(),
+        seen,
+    ));
     let probing = probe(system, time);
     let (load, probes) = tokio::join!(background.open_loop(time, BACKGROUND_RATE), probing);
     let (load, mut probes) = (load?, probes?);
     let mut latency = Histogram::<u64>::new(3)?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while !probes.is_empty() {
-        let Ok(Some((domain, at))) = tokio::time::timeout_at(deadline, events.recv()).await else { break };
+        let Ok(Some((domain, at))) = tokio::time::timeout_at(deadline, events.recv()).await else {
+            break;
+        };
         if let Some(sent) = probes.remove(&domain) {
             latency.saturating_record(u64::try_from((at - sent).as_micros())?);
         }
@@ -75,10 +81,18 @@ async fn probe(system: &System, time: Duration) -> anyhow::Result<HashMap<String
             "idempotencyKey": format!("probe-{number}"),
             "actor": {"email": format!("founder@probe{number}.example")},
         });
-        let answer = client.post(&url).bearer_auth(&system.endpoints.api_key).json(&body).send().await?;
+        let answer = client
+            .post(&url)
+            .bearer_auth(&system.endpoints.api_key)
+            .json(&body)
+            .send()
+            .await?;
         let accepted = Instant::now();
         let verdict: serde_json::Value = answer.error_for_status()?.json().await?;
-        let id = verdict.pointer("/results/0/id").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let id = verdict
+            .pointer("/results/0/id")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
         sent.insert(id.to_owned(), accepted);
         number += 1;
     }
@@ -86,9 +100,18 @@ async fn probe(system: &System, time: Duration) -> anyhow::Result<HashMap<String
 }
 
 /// Tells the signals named as evidence by each score change, with the time it was seen.
-async fn listen(base: String, api_key: String, seen: mpsc::UnboundedSender<(String, Instant)>) -> anyhow::Result<()> {
+async fn listen(
+    base: String,
+    api_key: String,
+    seen: mpsc::UnboundedSender<(String, Instant)>,
+) -> anyhow::Result<()> {
     let url = format!("{base}/api/v1/events?types=account.score_changed");
-    let response = reqwest::Client::new().get(url).bearer_auth(api_key).send().await?.error_for_status()?;
+    let response = reqwest::Client::new()
+        .get(url)
+        .bearer_auth(api_key)
+        .send()
+        .await?
+        .error_for_status()?;
     let mut chunks = response.bytes_stream();
     let mut buffer = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -97,10 +120,19 @@ async fn listen(base: String, api_key: String, seen: mpsc::UnboundedSender<(Stri
         while let Some(end) = buffer.windows(2).position(|w| w == b"\n\n") {
             let block: Vec<u8> = buffer.drain(..end + 2).collect();
             let text = String::from_utf8_lossy(&block);
-            let Some(data) = text.lines().find_map(|l| l.strip_prefix("data: ")) else { continue };
+            let Some(data) = text.lines().find_map(|l| l.strip_prefix("data: ")) else {
+                continue;
+            };
             let event: serde_json::Value = serde_json::from_str(data)?;
-            let factors = event.pointer("/data/score/factors").and_then(|f| f.as_array()).into_iter().flatten();
-            for id in factors.filter_map(|f| f.pointer("/evidence/signalIds")?.as_array()).flatten() {
+            let factors = event
+                .pointer("/data/score/factors")
+                .and_then(|f| f.as_array())
+                .into_iter()
+                .flatten();
+            for id in factors
+                .filter_map(|f| f.pointer("/evidence/signalIds")?.as_array())
+                .flatten()
+            {
                 let _ = seen.send((id.as_str().unwrap_or_default().to_owned(), at));
             }
         }

@@ -21,7 +21,9 @@ pub const ACCOUNTS: i64 = 100_000;
 /// Copies what the load left until there are enough rows, below the API: the lists do not care how rows came.
 pub async fn fill(pool: &PgPool, org: &str) -> anyhow::Result<()> {
     let org = uuid::Uuid::parse_str(org)?;
-    let (signals,): (i64,) = sqlx::query_as("SELECT count(*) FROM signal_ingest.signals").fetch_one(pool).await?;
+    let (signals,): (i64,) = sqlx::query_as("SELECT count(*) FROM signal_ingest.signals")
+        .fetch_one(pool)
+        .await?;
     sqlx::query(
         "INSERT INTO signal_ingest.signals
              (org_id, id, occurred_at, received_at, batch_id, type, account_id, actor_id, idempotency_key, metadata)
@@ -33,9 +35,13 @@ pub async fn fill(pool: &PgPool, org: &str) -> anyhow::Result<()> {
     .bind((SIGNALS - signals).max(0))
     .execute(pool)
     .await?;
-    let (accounts,): (i64,) = sqlx::query_as("SELECT count(*) FROM crm.accounts").fetch_one(pool).await?;
+    let (accounts,): (i64,) = sqlx::query_as("SELECT count(*) FROM crm.accounts")
+        .fetch_one(pool)
+        .await?;
     fill_accounts(pool, org, (ACCOUNTS - accounts).max(0)).await?;
-    sqlx::raw_sql("ANALYZE signal_ingest.signals; ANALYZE crm.accounts").execute(pool).await?;
+    sqlx::raw_sql("ANALYZE signal_ingest.signals; ANALYZE crm.accounts")
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -59,7 +65,10 @@ async fn fill_accounts(pool: &PgPool, org: uuid::Uuid, count: i64) -> anyhow::Re
 pub async fn measure(system: &System, results: &mut Results) -> anyhow::Result<()> {
     for (name, path) in [
         ("GET /signals", "/api/v1/signals?limit=50"),
-        ("GET /signals?filter[type]", "/api/v1/signals?limit=50&filter[type]=api_call"),
+        (
+            "GET /signals?filter[type]",
+            "/api/v1/signals?limit=50&filter[type]=api_call",
+        ),
         ("GET /accounts by score", "/api/v1/accounts?limit=50"),
         ("GET /accounts by name", "/api/v1/accounts?limit=50&sort=name"),
         ("GET /contacts", "/api/v1/contacts?limit=50"),
@@ -84,17 +93,28 @@ pub async fn measure(system: &System, results: &mut Results) -> anyhow::Result<(
     Ok(())
 }
 
-async fn walk(system: &System, path: &str) -> anyhow::Result<(Histogram<u64>, Histogram<u64>, Histogram<u64>)> {
+async fn walk(
+    system: &System,
+    path: &str,
+) -> anyhow::Result<(Histogram<u64>, Histogram<u64>, Histogram<u64>)> {
     let mut connection = Connection::open(system.host()).await?;
     let mut times: Vec<Duration> = Vec::new();
     let mut next = path.to_owned();
     while times.len() < PAGES {
         let started = Instant::now();
-        let answer = connection.send(&get(system.host(), &next, &system.endpoints.api_key)).await?;
+        let answer = connection
+            .send(&get(system.host(), &next, &system.endpoints.api_key))
+            .await?;
         times.push(started.elapsed());
-        anyhow::ensure!(answer.status == 200, "{next}: {}", String::from_utf8_lossy(&answer.body));
+        anyhow::ensure!(
+            answer.status == 200,
+            "{next}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
         let page: Value = serde_json::from_slice(&answer.body)?;
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
         next = format!("{path}&cursor={cursor}");
     }
     let tenth = times.len().div_ceil(10);
@@ -105,5 +125,9 @@ async fn walk(system: &System, path: &str) -> anyhow::Result<(Histogram<u64>, Hi
         }
         Ok(histogram)
     };
-    Ok((histogram(&times)?, histogram(&times[..tenth])?, histogram(&times[times.len() - tenth..])?))
+    Ok((
+        histogram(&times)?,
+        histogram(&times[..tenth])?,
+        histogram(&times[times.len() - tenth..])?,
+    ))
 }

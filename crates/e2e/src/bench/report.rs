@@ -40,7 +40,9 @@ impl Results {
     #[must_use]
     pub fn table(&self) -> String {
         let head = "| what | measured | ceiling | ratio | goal | reached |\n|---|---|---|---|---|---|\n";
-        self.rows.iter().fold(head.to_owned(), |table, row| table + &line(row) + "\n")
+        self.rows
+            .iter()
+            .fold(head.to_owned(), |table, row| table + &line(row) + "\n")
     }
 
     /// Writes the JSON document.
@@ -52,5 +54,8 @@ impl Results {
 fn line(row: &Row) -> String {
     let ratio = row.ratio.map_or_else(|| "–".to_owned(), |r| format!("{r:.2}"));
     let reached = if row.reached { "yes" } else { "no" };
-    format!("| {} | {} | {} | {ratio} | {} | {reached} |", row.what, row.measured, row.ceiling, row.goal)
+    format!(
+        "| {} | {} | {} | {ratio} | {} | {reached} |",
+        row.what, row.measured, row.ceiling, row.goal
+    )
 }

@@ -31,7 +31,12 @@ fn load(system: &System, run: &str, batch: u64, connections: usize) -> Load {
 }
 
 /// Single-signal requests over 64 connections.
-pub async fn single(system: &System, ceiling: Ceiling, time: Duration, results: &mut Results) -> anyhow::Result<()> {
+pub async fn single(
+    system: &System,
+    ceiling: Ceiling,
+    time: Duration,
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let load = load(system, "single", 1, 64);
     load.closed_loop(Duration::from_secs(2)).await?;
     let report = load.closed_loop(time).await?;
@@ -41,8 +46,14 @@ pub async fn single(system: &System, ceiling: Ceiling, time: Duration, results: 
     anyhow::ensure!(report.refused == 0, "{} requests were refused", report.refused);
     results.add(Row {
         what: "single-signal POSTs, 64 connections, durable answer".into(),
-        measured: format!("{rate:.0}/s, p50 {:.1} ms, p99 {p99:.1} ms", report.latency_ms(50.0)),
-        ceiling: format!("{:.0}/s single-row INSERTs, 16 connections", ceiling.single_rows_per_sec),
+        measured: format!(
+            "{rate:.0}/s, p50 {:.1} ms, p99 {p99:.1} ms",
+            report.latency_ms(50.0)
+        ),
+        ceiling: format!(
+            "{:.0}/s single-row INSERTs, 16 connections",
+            ceiling.single_rows_per_sec
+        ),
         ratio: Some(ratio),
         goal: "≥ 2, p99 ≤ 15 ms".into(),
         reached: ratio >= 2.0 && p99 <= 15.0,
@@ -98,8 +109,9 @@ pub async fn batches(
 
 /// Waits until nothing of an earlier load is left to be scored.
 pub async fn settle(pool: &PgPool) -> anyhow::Result<()> {
-    let (accepted,): (i64,) =
-        sqlx::query_as("SELECT count(*) FROM signal_ingest.idempotency_keys").fetch_one(pool).await?;
+    let (accepted,): (i64,) = sqlx::query_as("SELECT count(*) FROM signal_ingest.idempotency_keys")
+        .fetch_one(pool)
+        .await?;
     wait_until_scored(pool, accepted).await
 }
 
@@ -115,7 +127,11 @@ pub async fn soak(system: &System, time: Duration, results: &mut Results) -> any
     let (report, memory) = tokio::join!(load.open_loop(time, 5_000.0), watch);
     let (report, (early, late)) = (report?, memory?);
     results.add(Row {
-        what: format!("memory over {} minutes at {:.0} signals/s", time.as_secs() / 60, report.rate(BATCH)),
+        what: format!(
+            "memory over {} minutes at {:.0} signals/s",
+            time.as_secs() / 60,
+            report.rate(BATCH)
+        ),
         measured: format!("{early:.0} MiB early, {late:.0} MiB at the end"),
         ceiling: "–".into(),
         ratio: Some(late / early),
@@ -140,10 +156,16 @@ async fn wait_until_scored(pool: &PgPool, signals: i64) -> anyhow::Result<()> {
     loop {
         let (counted, waiting) = scored(pool).await?;
         if counted >= signals && waiting == 0 {
-            anyhow::ensure!(counted == signals, "{counted} signals in the roll-ups, {signals} were accepted");
+            anyhow::ensure!(
+                counted == signals,
+                "{counted} signals in the roll-ups, {signals} were accepted"
+            );
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < deadline, "{counted} of {signals} scored after {DRAIN:?}, {waiting} waiting");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{counted} of {signals} scored after {DRAIN:?}, {waiting} waiting"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -42,17 +42,31 @@ async fn main() -> anyhow::Result<()> {
     system.stop().await?;
     let results = outcome?;
     results.write(&args.out)?;
-    say(&format!("\n{}\nwritten to {}", results.table(), args.out.display()));
+    say(&format!(
+        "\n{}\nwritten to {}",
+        results.table(),
+        args.out.display()
+    ));
     Ok(())
 }
 
 async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
-    let pool = PgPoolOptions::new().max_connections(2).connect(&system.endpoints.postgres).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect(&system.endpoints.postgres)
+        .await?;
     let mut results = Results::default();
     memory(system, "idle", 150.0, &mut results).await?;
     let ceiling = ceiling::measure(&system.endpoints.postgres, Duration::from_secs(10)).await?;
     latency::measure(system, Duration::from_secs(20), &mut results).await?;
-    throughput::batches(system, &pool, ceiling, Duration::from_secs(args.seconds), &mut results).await?;
+    throughput::batches(
+        system,
+        &pool,
+        ceiling,
+        Duration::from_secs(args.seconds),
+        &mut results,
+    )
+    .await?;
     throughput::single(system, ceiling, Duration::from_secs(15), &mut results).await?;
     throughput::settle(&pool).await?;
     lists::fill(&pool, &system.endpoints.org_id).await?;

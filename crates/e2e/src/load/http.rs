@@ -38,9 +38,14 @@ pub fn get(host: &str, path: &str, api_key: &str) -> Vec<u8> {
 impl Connection {
     /// Connects to `host:port`.
     pub async fn open(host: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(host).await.with_context(|| format!("cannot connect to {host}"))?;
+        let stream = TcpStream::connect(host)
+            .await
+            .with_context(|| format!("cannot connect to {host}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(16 * 1024),
+        })
     }
 
     /// Sends `head`, the body's length and the body; waits for the answer.
@@ -56,13 +61,22 @@ impl Connection {
     /// Sends a whole request; waits for the answer.
     pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         self.stream.write_all(request).await?;
-        let head_end = self.read_until(|buffer| buffer.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)).await?;
-        let head = std::str::from_utf8(&self.buffer[..head_end]).context("the head is not text")?.to_ascii_lowercase();
+        let head_end = self
+            .read_until(|buffer| buffer.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4))
+            .await?;
+        let head = std::str::from_utf8(&self.buffer[..head_end])
+            .context("the head is not text")?
+            .to_ascii_lowercase();
         let status: u16 = head.split(' ').nth(1).context("no status")?.parse()?;
-        let header = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let header = |name: &str| {
+            head.lines()
+                .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+        };
         if let Some(length) = header("content-length") {
             let end = head_end + length.parse::<usize>()?;
-            self.read_until(|buffer| (buffer.len() >= end).then_some(end)).await?;
+            self.read_until(|buffer| (buffer.len() >= end).then_some(end))
+                .await?;
             let body = self.buffer[head_end..end].to_vec();
             self.buffer.drain(..end);
             return Ok(Answer { status, body });
@@ -70,7 +84,14 @@ impl Connection {
         if header("transfer-encoding").is_none() {
             bail!("neither length nor chunks");
         }
-        let end = self.read_until(|b| b[head_end..].windows(5).position(|w| w == b"0\r\n\r\n").map(|at| head_end + at + 5)).await?;
+        let end = self
+            .read_until(|b| {
+                b[head_end..]
+                    .windows(5)
+                    .position(|w| w == b"0\r\n\r\n")
+                    .map(|at| head_end + at + 5)
+            })
+            .await?;
         let body = unchunk(&self.buffer[head_end..end])?;
         self.buffer.drain(..end);
         Ok(Answer { status, body })
@@ -91,7 +112,10 @@ impl Connection {
 fn unchunk(mut rest: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = rest.windows(2).position(|w| w == b"\r\n").context("no chunk size")?;
+        let line = rest
+            .windows(2)
+            .position(|w| w == b"\r\n")
+            .context("no chunk size")?;
         let size = usize::from_str_radix(std::str::from_utf8(&rest[..line])?, 16)?;
         if size == 0 {
             return Ok(body);

@@ -71,14 +71,20 @@ impl Load {
     async fn run(&self, time: Duration, rate: Option<f64>) -> anyhow::Result<Report> {
         let started = Instant::now();
         let until = started + time;
-        let pause = rate.map(|rate| Duration::from_secs_f64(self.batch as f64 * self.connections as f64 / rate));
+        let pause =
+            rate.map(|rate| Duration::from_secs_f64(self.batch as f64 * self.connections as f64 / rate));
         let mut workers = JoinSet::new();
         for number in 0..self.connections {
             let load = self.clone();
             let offset = pause.map(|p| p.mul_f64(number as f64 / self.connections as f64));
             workers.spawn(async move { load.connection(until, pause, offset.unwrap_or_default()).await });
         }
-        let mut report = Report { accepted: 0, refused: 0, elapsed: time, latency_us: Histogram::new(3)? };
+        let mut report = Report {
+            accepted: 0,
+            refused: 0,
+            elapsed: time,
+            latency_us: Histogram::new(3)?,
+        };
         while let Some(done) = workers.join_next().await {
             let (accepted, refused, latency) = done??;
             report.accepted += accepted;
@@ -95,7 +101,11 @@ impl Load {
         pause: Option<Duration>,
         offset: Duration,
     ) -> anyhow::Result<(u64, u64, Histogram<u64>)> {
-        let path = if self.batch == 1 { "/api/v1/signals" } else { "/api/v1/signals/batch" };
+        let path = if self.batch == 1 {
+            "/api/v1/signals"
+        } else {
+            "/api/v1/signals/batch"
+        };
         let head = post_head(&self.host, path, &self.api_key);
         let mut connection = Connection::open(&self.host).await?;
         let (mut accepted, mut refused, mut latency) = (0, 0, Histogram::new(3)?);
@@ -116,7 +126,11 @@ impl Load {
             let sent = Instant::now();
             let answer = connection.post(&head, body.as_bytes(), &mut scratch).await?;
             latency.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
-            if answer.status == 202 { accepted += 1 } else { refused += 1 }
+            if answer.status == 202 {
+                accepted += 1
+            } else {
+                refused += 1
+            }
         }
         Ok((accepted, refused, latency))
     }

@@ -15,7 +15,11 @@ impl Signals {
     /// runs apart.
     #[must_use]
     pub fn new(run: &str, accounts: u64, people_per_account: u64) -> Self {
-        Self { run: run.to_owned(), accounts, people_per_account }
+        Self {
+            run: run.to_owned(),
+            accounts,
+            people_per_account,
+        }
     }
 
     /// Appends signal number `n` as JSON.
