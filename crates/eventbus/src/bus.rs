@@ -256,6 +256,7 @@ fn observe(event: &Event, metrics: &BusMetrics, look: &Notify) {
             metrics.connected.set(0);
             tracing::warn!("connection to the broker lost");
         }
+        Event::Draining | Event::Closed => tracing::debug!(%event, "the broker's connection ends"),
         other => tracing::warn!(event = %other, "event of the broker's connection"),
     }
 }

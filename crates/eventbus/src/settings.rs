@@ -5,7 +5,7 @@ use settings::{Secret, SettingsError, Validate};
 
 /// How to reach the broker and what its streams look like. Every key has a default, so a document names only what
 /// differs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusSettings {
     /// Servers, separated by commas: `nats://host:port`. User and password may be part of it, for development.
@@ -67,6 +67,24 @@ impl Default for BusSettings {
             relay_batch_bytes: 4 << 20,
             redrive_poll_ms: 2_000,
         }
+    }
+}
+
+/// Leaves out what an address may hold: user and password.
+impl std::fmt::Debug for BusSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hosts: Vec<&str> = self
+            .url
+            .split(',')
+            .map(|url| url.rsplit('@').next().unwrap_or_default())
+            .collect();
+        f.debug_struct("BusSettings")
+            .field("hosts", &hosts)
+            .field("user", &self.user)
+            .field("client_name", &self.client_name)
+            .field("namespace", &self.namespace)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
     }
 }
 

@@ -40,17 +40,6 @@ impl<H: Handler> Worker<H> {
             ))),
         }
     }
-
-    /// Whether the service's own database cannot be reached. Asked after a failure: an outage must not use up attempts.
-    pub(crate) async fn database_is_away(&self) -> bool {
-        match self.stores.pipeline.begin().await {
-            Ok(tx) => {
-                tx.rollback().await;
-                false
-            }
-            Err(error) => error.class() == store::Class::Unavailable,
-        }
-    }
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod dead;
+mod outage;
 mod process;
 mod redrive;
 mod run;

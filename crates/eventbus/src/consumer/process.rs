@@ -91,7 +91,7 @@ async fn decide<H: Handler>(
             Err(HandlerError::Poison(error)) => return worker.bury(letter, error, shutdown).await,
             Err(HandlerError::Retry(error)) => error,
         };
-        if worker.database_is_away().await {
+        if worker.is_outage(&error).await {
             tracing::warn!(consumer = %worker.durable, event_id = %envelope.id, error = %one_line(&error), "the database is away; the message waits for it");
             if !wait(outage, shutdown).await {
                 return Answer::Again(Duration::ZERO);

@@ -175,9 +175,11 @@ impl ConsumerSpec {
         self.concurrency * 2
     }
 
-    /// Bound over all replicas, and over messages waiting for their next attempt. Memory is bounded by
-    /// [`Self::slots`], so this only keeps a broken consumer from taking over the whole stream.
+    /// Bound over all replicas, and over messages that wait for their next attempt: those of one broken tenant must
+    /// not stop the others. It costs the broker an entry each; memory here is bounded by [`Self::slots`].
     pub(crate) fn max_ack_pending(&self) -> i64 {
-        i64::try_from(self.concurrency * 32).unwrap_or(i64::MAX).max(256)
+        i64::try_from(self.concurrency * 32)
+            .unwrap_or(i64::MAX)
+            .max(1_024)
     }
 }

@@ -83,6 +83,34 @@ async fn a_stream_that_is_deleted_under_way_is_made_and_filled_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_freezes_without_a_word_is_noticed_and_work_goes_on_after() {
+    let (db, broker) = (Database::create().await, Broker::start().await);
+    let settings = broker.settings();
+    let service = Service::start(&db, &settings).await.relay();
+    service.consume(spec(), Once(service.stores.clone()));
+    let mut told = service.tell_each(org(1), 50).await;
+    service.wait_effects(&told).await;
+    let signal = |name: &str| {
+        let pid = broker.nats.pid().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    };
+    signal("-STOP");
+    told.extend(service.tell_each(org(1), 50).await);
+    // No error ever comes of it: the connection stays open. The wall clock tells.
+    wait_for("the silence is noticed", SOON, async || {
+        (service.metric("consumer_rebuilds_total") >= 1.0).then_some(())
+    })
+    .await;
+    signal("-CONT");
+    service.wait_effects(&told).await;
+    service.wait_published().await;
+    told.sort();
+    assert_eq!(stored_ids(&settings).await, told);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_starts_before_the_broker_catches_up() {
     let (db, mut broker) = (Database::create().await, Broker::start().await);
     let settings = eventbus::BusSettings {

@@ -10,4 +10,5 @@ mod regression;
 mod relays;
 mod speed;
 mod stages;
+mod streams;
 mod tails;
