@@ -259,6 +259,12 @@ impl Validate for Settings {
             "http.max_body_bytes",
             "a batch may have 4 MiB",
         )?;
+        // actix reads its clock twice a second: a shorter timeout can be over before it begins.
+        rule(
+            self.http.head_timeout_ms >= 1_000,
+            "http.head_timeout_ms",
+            "it must be at least 1000",
+        )?;
         for (key, rate) in [
             ("limits.read", self.limits.read),
             ("limits.write", self.limits.write),

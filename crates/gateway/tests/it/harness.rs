@@ -1,0 +1,209 @@
+//! A whole gateway of a test's own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use eventbus::{Bus, BusSettings};
+use gateway::access::{NewKey, create_key, create_organization};
+use gateway::{Deps, Listeners, Settings};
+use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use rpc::{KeyPair, Role, Verifier};
+use serde_json::{Value, json};
+use test_kit::{TestStores, unique_prefix};
+
+use crate::fakes::{Fake, Seen};
+
+/// Everything a test needs. Dropping it ends the gateway with the test's runtime.
+pub struct Gateway {
+    pub base: String,
+    pub http: SocketAddr,
+    pub grpc: String,
+    pub admin: String,
+    pub org: OrgId,
+    pub key: String,
+    pub seen: Arc<Seen>,
+    pub stores: TestStores,
+    pub bus: Bus,
+    pub client: Client,
+    pub pair: KeyPair,
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With settings of its own: sections as in `default.toml`.
+    pub async fn with(changes: Value) -> Self {
+        Self::build(changes, None).await
+    }
+
+    /// With the services at an address where nobody listens.
+    pub async fn alone() -> Self {
+        Self::build(json!({}), Some("http://127.0.0.1:9".to_owned())).await
+    }
+
+    async fn build(changes: Value, services: Option<String>) -> Self {
+        let stores = TestStores::create(gateway::SCHEMA, &gateway::MIGRATOR).await;
+        let lifecycle = stores.lifecycle().clone();
+        let pair = KeyPair::generate();
+        let verifier = Verifier::new(&[pair.public.clone()], SystemClock::shared()).unwrap();
+        let (seen, url) = Fake::serve(verifier, &lifecycle).await;
+        let settings = settings(&pair, &services.unwrap_or(url), changes);
+        let metrics = stores.metrics().clone();
+        let bus_settings = BusSettings {
+            url: stores.database().stack().nats_url().to_owned(),
+            client_name: "gateway".into(),
+            namespace: unique_prefix(),
+            events_max_bytes: 64 << 20,
+            pipeline_max_bytes: 64 << 20,
+            advisories_max_bytes: 1 << 20,
+            ..BusSettings::default()
+        };
+        let bus = Bus::connect(&bus_settings, &lifecycle, &metrics).await.unwrap();
+        let (org, key) = create_organization(
+            &stores,
+            &*SystemClock::shared(),
+            &*SystemIds::shared(),
+            "Acme",
+            &NewKey::owner("test"),
+        )
+        .await
+        .unwrap();
+        let listeners = Listeners::bind(&settings).await.unwrap();
+        let (http, grpc) = (
+            listeners.http.local_addr().unwrap(),
+            listeners.grpc.local_addr().unwrap(),
+        );
+        let admin = format!("http://{}", listeners.admin.local_addr().unwrap());
+        let deps = Deps {
+            bus: bus.clone(),
+            stores: stores.stores().clone(),
+            lifecycle,
+            metrics,
+            clock: SystemClock::shared(),
+            ids: SystemIds::shared(),
+        };
+        gateway::start(&settings, deps, listeners).unwrap();
+        Self {
+            base: format!("http://{http}"),
+            http,
+            grpc: format!("http://{grpc}"),
+            admin,
+            org,
+            key: key.expose().clone(),
+            seen,
+            stores,
+            bus,
+            client: Client::new(),
+            pair,
+        }
+    }
+
+    /// Another key of the organization.
+    pub async fn key(&self, role: Role, scopes: &[&str]) -> (ApiKeyId, String) {
+        self.key_of(self.org, role, scopes).await
+    }
+
+    pub async fn key_of(&self, org: OrgId, role: Role, scopes: &[&str]) -> (ApiKeyId, String) {
+        let new = NewKey {
+            role,
+            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+            ..NewKey::owner("test")
+        };
+        let clock = SystemClock::shared();
+        let (id, text) = create_key(&self.stores, &*clock, &*SystemIds::shared(), org, &new)
+            .await
+            .unwrap();
+        (id, text.expose().clone())
+    }
+
+    /// Another organization with its first key.
+    pub async fn other_organization(&self) -> (OrgId, String) {
+        let new = NewKey::owner("test");
+        let made = create_organization(&self.stores, &SystemClock, &SystemIds, "Other", &new);
+        let (org, key) = made.await.unwrap();
+        (org, key.expose().clone())
+    }
+
+    /// A request with the first key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.key)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.request(Method::POST, path)
+            .header("content-type", "application/json")
+            .body(body)
+    }
+
+    /// Whether anything of a request reached a service.
+    pub fn untouched(&self) -> bool {
+        self.seen.intakes.lock().is_empty()
+            && self.seen.principals.lock().is_empty()
+            && self.seen.hooks.lock().is_empty()
+    }
+}
+
+fn settings(pair: &KeyPair, services: &str, changes: Value) -> Settings {
+    let backend = || json!({"url": services});
+    let mut overrides = json!({
+        "http": {"listen": "127.0.0.1:0", "drain_secs": 1},
+        "grpc": {"listen": "127.0.0.1:0"},
+        "admin": {"listen": "127.0.0.1:0"},
+        "backends": {"signal_ingest": backend(), "identity_resolver": backend(), "crm": backend(), "scoring": backend()},
+        "security": {
+            "signing_key": pair.private.expose(),
+            "secret_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        },
+    });
+    merge(&mut overrides, changes);
+    Settings::load(None, std::iter::empty(), Some(overrides)).unwrap()
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+/// A problem document, checked for its form.
+pub async fn problem(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let text = response.text().await.unwrap();
+    assert_eq!(
+        headers.get("content-type").unwrap(),
+        "application/problem+json",
+        "{status} {text}"
+    );
+    let body: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(body["status"], status);
+    assert_eq!(
+        body["requestId"],
+        headers.get("request-id").unwrap().to_str().unwrap()
+    );
+    for field in ["type", "title", "detail", "code"] {
+        assert!(
+            body[field].as_str().is_some_and(|t| !t.is_empty()),
+            "{field} in {text}"
+        );
+    }
+    assert!(body["errors"].is_array() && body["retryable"].is_boolean());
+    for inside in ["hunter2", "tonic", "sqlx", ".rs", "/work", "127.0.0.1"] {
+        assert!(!text.contains(inside), "{inside} leaked: {text}");
+    }
+    (status, body)
+}
