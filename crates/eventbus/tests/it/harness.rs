@@ -56,14 +56,14 @@ impl Broker {
     }
 }
 
-/// Small streams, quick polls, a namespace of its own.
+/// Small streams (their sizes are reserved at the shared broker), quick polls, a namespace of its own.
 pub fn bus_settings(url: &str) -> BusSettings {
     BusSettings {
         url: url.to_owned(),
         client_name: SERVICE.to_owned(),
         namespace: unique_prefix(),
-        events_max_bytes: 64 << 20,
-        pipeline_max_bytes: 64 << 20,
+        events_max_bytes: 16 << 20,
+        pipeline_max_bytes: 4 << 20,
         advisories_max_bytes: 1 << 20,
         redrive_poll_ms: 50,
         ..BusSettings::default()

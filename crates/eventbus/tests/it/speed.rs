@@ -8,7 +8,15 @@ use crate::harness::*;
 #[ignore = "a measurement"]
 async fn how_fast_events_pass() {
     let db = Database::create().await;
-    let service = Service::start(&db, &db.bus_settings()).await.relay();
+    let service = Service::start(
+        &db,
+        &eventbus::BusSettings {
+            events_max_bytes: 64 << 20,
+            ..db.bus_settings()
+        },
+    )
+    .await
+    .relay();
     service.tell_each(org(1), 20).await;
     service.wait_published().await;
 

@@ -22,12 +22,12 @@ async fn streams_are_made_as_the_settings_say_and_follow_them() {
     let db = Database::create().await;
     let settings = db.bus_settings();
     let service = Service::start(&db, &settings).await;
-    for (name, days) in [("EVENTS", 30), ("PIPELINE", 7)] {
+    for (name, mib, days) in [("EVENTS", 16, 30), ("PIPELINE", 4, 7)] {
         let config = found(&settings, name).await;
         assert_eq!(config.retention, RetentionPolicy::Limits);
         assert_eq!(config.discard, DiscardPolicy::New);
         assert_eq!(config.storage, StorageType::File);
-        assert_eq!(config.max_bytes, 64 << 20);
+        assert_eq!(config.max_bytes, mib << 20);
         assert_eq!(config.max_age, Duration::from_secs(days * 24 * 3600));
         assert_eq!(config.duplicate_window, Duration::from_secs(30 * 60));
         assert_eq!(config.num_replicas, 1);
@@ -37,12 +37,12 @@ async fn streams_are_made_as_the_settings_say_and_follow_them() {
     service.stop().await;
 
     let larger = BusSettings {
-        events_max_bytes: 80 << 20,
+        events_max_bytes: 20 << 20,
         ..settings.clone()
     };
     let service = Service::start(&db, &larger).await;
-    assert_eq!(found(&settings, "EVENTS").await.max_bytes, 80 << 20);
-    assert_eq!(found(&settings, "PIPELINE").await.max_bytes, 64 << 20);
+    assert_eq!(found(&settings, "EVENTS").await.max_bytes, 20 << 20);
+    assert_eq!(found(&settings, "PIPELINE").await.max_bytes, 4 << 20);
     service.stop().await;
 }
 
@@ -59,7 +59,7 @@ async fn a_stream_changed_by_hand_is_put_right_when_the_connection_comes_back() 
     broker.nats.restart().await.unwrap();
     test_kit::wait_for("the settings hold again", LATER, async || {
         let config = found(&settings, "EVENTS").await;
-        (config.max_bytes == 64 << 20 && config.discard == DiscardPolicy::New).then_some(())
+        (config.max_bytes == 16 << 20 && config.discard == DiscardPolicy::New).then_some(())
     })
     .await;
     service.stop().await;
