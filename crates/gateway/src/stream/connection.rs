@@ -243,7 +243,7 @@ impl Connection {
     }
 
     fn take(&mut self, position: Position, told: Arc<[Told]>) {
-        let at = self.place.to_skip(position).min(told.len());
+        let at = self.place.skipped(position).min(told.len());
         self.in_hand = Some(InHand { told, at, position });
     }
 

@@ -42,7 +42,7 @@ impl Place {
     }
 
     /// How many events of a message are to be left out because they were passed.
-    pub fn to_skip(&self, at: Position) -> usize {
+    pub fn skipped(&self, at: Position) -> usize {
         let same = at.seq == self.position.seq && at.stream_created == self.position.stream_created;
         if same && self.passed != Self::WHOLE {
             usize::try_from(self.passed).unwrap_or(0)

@@ -136,8 +136,7 @@ async fn json() {
         assert_eq!(
             (status, problem["code"].as_str()),
             (400, Some("malformed_json")),
-            "{:.60}",
-            body
+            "{body:.60}"
         );
     }
     let not_utf8 = gateway
@@ -146,6 +145,12 @@ async fn json() {
         .await
         .unwrap();
     assert_eq!(problem(not_utf8).await.0, 400);
+    assert!(gateway.untouched());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shapes() {
+    let gateway = Gateway::start().await;
     let many = format!(
         "{{{}}}",
         (0..50_000)

@@ -48,7 +48,7 @@ impl Gateway {
         let stores = TestStores::create(gateway::SCHEMA, &gateway::MIGRATOR).await;
         let lifecycle = stores.lifecycle().clone();
         let pair = KeyPair::generate();
-        let verifier = Verifier::new(&[pair.public.clone()], SystemClock::shared()).unwrap();
+        let verifier = Verifier::new(std::slice::from_ref(&pair.public), SystemClock::shared()).unwrap();
         let (seen, url) = Fake::serve(verifier, &lifecycle).await;
         let settings = settings(&pair, &services.unwrap_or(url), changes);
         let metrics = stores.metrics().clone();

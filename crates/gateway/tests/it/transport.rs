@@ -29,17 +29,12 @@ fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn broken_requests_are_refused_and_the_server_lives() {
-    let gateway = Gateway::start().await;
-    let auth = format!("Authorization: Bearer {}\r\n", gateway.key);
-    let post = |headers: &str, body: &str| {
-        format!(
-            "POST /api/v1/signals HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\n{headers}\r\n{body}"
-        )
-    };
+type Cases = Vec<(&'static str, String)>;
+
+/// `post` makes a request from further headers and a body.
+fn broken(post: &dyn Fn(&str, &str) -> String) -> Cases {
     let many_headers: String = (0..10_000).map(|n| format!("X-{n}: y\r\n")).collect();
-    let cases = [
+    vec![
         ("garbage", "\x01\x02\x03\r\n\r\n".to_owned()),
         ("HTTP/0.9", "GET /health\r\n\r\n".to_owned()),
         (
@@ -90,7 +85,19 @@ async fn broken_requests_are_refused_and_the_server_lives() {
             "GET /he\0alth HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         ),
         ("CONNECT", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_requests_are_refused_and_the_server_lives() {
+    let gateway = Gateway::start().await;
+    let auth = format!("Authorization: Bearer {}\r\n", gateway.key);
+    let post = |headers: &str, body: &str| {
+        format!(
+            "POST /api/v1/signals HTTP/1.1\r\nHost: x\r\n{auth}Content-Type: application/json\r\n{headers}\r\n{body}"
+        )
+    };
+    let cases = broken(&post);
     for (name, bytes) in cases {
         let answer = raw(&gateway, bytes.as_bytes()).await;
         let status = status(&answer);
