@@ -63,6 +63,16 @@ impl FactorName {
         Self::FirmographicFit,
     ];
 
+    /// Whether the factor counts what happened in a window, and so fades with silence. Velocity and recency have
+    /// half-lives of their own; the company stays what it is.
+    #[must_use]
+    pub fn fades(self) -> bool {
+        !matches!(
+            self,
+            Self::UsageVelocity | Self::EngagementRecency | Self::FirmographicFit
+        )
+    }
+
     /// The name on the wire and in the model document.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -95,6 +105,8 @@ pub struct Model {
     pub version: u32,
     /// The most points each factor gives.
     pub weights: Weights,
+    /// How the counting factors fade once an account falls silent.
+    pub silence: SilenceRule,
     /// Distinct active actors.
     pub user_count: CountRule,
     /// Activity against the weeks before.
@@ -147,6 +159,17 @@ impl Weights {
             FactorName::FirmographicFit => self.firmographic_fit,
         }
     }
+}
+
+/// How the counting factors fade once an account falls silent: without it all of a window would count in full until its
+/// last day, and nothing the day after.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SilenceRule {
+    /// Days without activity that change nothing.
+    pub grace_days: u32,
+    /// After how many more days the factors have halved.
+    pub half_life_days: f64,
 }
 
 /// A factor that counts something within a window.

@@ -106,6 +106,8 @@ pub fn crossed_expansion(before: Option<f64>, now: Option<f64>, threshold: f64) 
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -130,6 +132,31 @@ mod tests {
         for factor in score.factors {
             assert!(!factor.evidence.has_data && factor.points == 0 && !factor.evidence.summary.is_empty());
         }
+    }
+
+    #[test]
+    fn counting_factors_fade_with_silence_and_say_so() {
+        let (model, at) = (Model::built_in().unwrap(), Timestamp::UNIX_EPOCH);
+        let users = super::super::facts::Counted {
+            count: 10,
+            signals: vec![],
+        };
+        let facts = AccountFacts {
+            last_at: Some(at),
+            users,
+            ..AccountFacts::default()
+        };
+        let after = |days: i64| {
+            compute(&model, &facts, at + SignedDuration::from_hours(24 * days)).factors[0].clone()
+        };
+        assert!((after(7).value - 1.0).abs() < 1e-6);
+        assert!((after(17).value - 0.5).abs() < 1e-6);
+        assert!(
+            after(17)
+                .evidence
+                .summary
+                .ends_with("Silent for 17 days: 50 % of it count.")
+        );
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub(super) fn validate(model: &Model) -> Checked {
         "versions count from 1".to_owned()
     })?;
     weights(model)?;
+    let grace = model.silence.grace_days;
+    require("silence.grace_days", grace <= MAX_DAYS, || {
+        format!("{grace} is above {MAX_DAYS} days")
+    })?;
+    half_life("silence.half_life_days", model.silence.half_life_days)?;
     count("user_count", &model.user_count)?;
     velocity(&model.usage_velocity)?;
     count("feature_breadth", &model.feature_breadth)?;
@@ -257,6 +262,10 @@ mod tests {
                 "engagement_recency.half_life_days",
             ),
             (broken(|m| m.user_count.full_at = 0), "user_count"),
+            (
+                broken(|m| m.silence.half_life_days = 0.0),
+                "silence.half_life_days",
+            ),
             (
                 broken(|m| m.seniority.levels[0].patterns.push("C-Level".into())),
                 "seniority.levels.patterns",

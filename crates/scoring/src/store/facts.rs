@@ -91,7 +91,7 @@ ORDER BY k.n";
 ///
 /// # Errors
 /// [`ScoringError::Store`].
-pub(crate) async fn load(
+pub async fn load(
     tx: &mut Tx,
     model: &Model,
     accounts: &[(Uuid, Uuid)],

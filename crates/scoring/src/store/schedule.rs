@@ -131,7 +131,7 @@ pub async fn next_due(pipeline: &PipelineDb) -> Result<Option<Timestamp>, Scorin
 }
 
 /// Leaves the claimed accounts in the caller's transaction. What was taken over by another worker stays with it.
-pub(crate) async fn finish(
+pub async fn finish(
     tx: &mut Tx,
     lease: Uuid,
     finished: &[Finish],

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::facts::AccountFacts;
-use super::model::{FactorName, Model};
+use super::model::{FactorName, Model, SilenceRule};
 
 /// Why a factor has its value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,7 +53,7 @@ impl Reading {
 
 /// Reads one factor.
 pub(super) fn read(name: FactorName, model: &Model, facts: &AccountFacts, now: Timestamp) -> Reading {
-    match name {
+    let reading = match name {
         FactorName::UserCount => people::user_count(&model.user_count, facts, now),
         FactorName::UsageVelocity => usage::velocity(&model.usage_velocity, facts, now),
         FactorName::FeatureBreadth => usage::feature_breadth(&model.feature_breadth, facts, now),
@@ -62,7 +62,26 @@ pub(super) fn read(name: FactorName, model: &Model, facts: &AccountFacts, now: T
         FactorName::LimitProximity => intent::limit_proximity(&model.limit_proximity, facts, now),
         FactorName::CompetitorSignals => intent::competitors(&model.competitor_signals, facts, now),
         FactorName::FirmographicFit => fit::firmographic_fit(&model.firmographic_fit, facts),
+    };
+    match facts.last_at {
+        Some(last_at) if name.fades() => fade(reading, model.silence, age_days(last_at, now)),
+        _ => reading,
     }
+}
+
+/// What is left of a counting factor after so many days of silence.
+fn fade(mut reading: Reading, rule: SilenceRule, silent_days: f64) -> Reading {
+    let beyond = silent_days - f64::from(rule.grace_days);
+    if beyond > 0.0 && reading.value > 0.0 {
+        let share = left(beyond, rule.half_life_days);
+        reading.value *= share;
+        let note = format!(
+            " Silent for {silent_days:.0} days: {:.0} % of it count.",
+            share * 100.0
+        );
+        reading.evidence.summary.push_str(&note);
+    }
+    reading
 }
 
 /// `now` minus some days; the beginning of time if that is out of range.
