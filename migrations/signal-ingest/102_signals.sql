@@ -39,11 +39,13 @@ CREATE INDEX signals_by_visitor ON signals (org_id, anonymous_id, occurred_at DE
 
 -- Actors that turned out to be somebody else. `contact_id` is always the last of a chain of merges: an alias never
 -- points to another alias. Batches that were resolved before the merge are corrected by it when they are recorded.
+-- `told_by` is the event (UUIDv7): a newer one about the same actor wins.
 CREATE TABLE actor_aliases (
     org_id        uuid NOT NULL,
     from_actor_id uuid NOT NULL,
     contact_id    uuid NOT NULL,
-    account_id    uuid,
+    told_by       uuid NOT NULL,
+    resolution    jsonb NOT NULL,
     PRIMARY KEY (org_id, from_actor_id),
     CONSTRAINT actor_aliases_not_itself CHECK (from_actor_id <> contact_id)
 );
@@ -51,12 +53,13 @@ CREATE INDEX actor_aliases_by_contact ON actor_aliases (org_id, contact_id);
 CALL tenant_table('actor_aliases');
 CALL pipeline_table('actor_aliases');
 
--- The account of a person whose signals may have come without one. `told_by` is the event (UUIDv7): the newest wins.
+-- The account of a person whose signals may have come without one. The newest event wins.
 CREATE TABLE contact_accounts (
     org_id     uuid NOT NULL,
     contact_id uuid NOT NULL,
     account_id uuid NOT NULL,
     told_by    uuid NOT NULL,
+    resolution jsonb NOT NULL,
     PRIMARY KEY (org_id, contact_id)
 );
 CALL tenant_table('contact_accounts');

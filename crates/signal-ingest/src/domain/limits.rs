@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 /// How much one request and one signal may hold, and how far from now a signal may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Most signals in one request.
     pub max_items: usize,

@@ -4,9 +4,13 @@
 
 pub mod accept;
 pub mod batch;
+pub mod github;
 pub mod json;
 pub mod limits;
 pub mod prepared;
+pub mod record;
+pub mod seal;
+pub mod source;
 pub mod text;
 pub mod time;
 pub mod validate;

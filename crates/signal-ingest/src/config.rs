@@ -1,0 +1,348 @@
+//! signal-ingest's settings, one struct per concern; `default.toml` is their reference.
+
+use std::path::Path;
+
+use ::store::DbSettings;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use eventbus::BusSettings;
+use rpc::ServerSettings;
+use serde::Deserialize;
+use settings::{Secret, SettingsError, Validate};
+use telemetry::TelemetryConfig;
+
+use crate::SERVICE;
+use crate::domain::limits::Limits;
+use crate::domain::seal::Sealer;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// Connections of the pipeline role besides those of lanes and of the record stage: relay, identity changes, upkeep.
+const SPARE_CONNECTIONS: usize = 4;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The gRPC server.
+    pub grpc: ServerSettings,
+    /// Whom to believe.
+    pub security: SecuritySettings,
+    /// The key of sealed secrets.
+    pub secrets: SecretSettings,
+    /// What is accepted.
+    pub limits: Limits,
+    /// The accepting stage.
+    pub accept: AcceptSettings,
+    /// The recording stage.
+    pub record: StageSettings,
+    /// Corrections because of identities.
+    pub identity: StageSettings,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
+    /// Sources.
+    pub sources: SourceSettings,
+    /// GitHub's webhooks.
+    pub github: GithubSettings,
+    /// The schema.
+    pub database: DbSettings,
+    /// The bus.
+    pub bus: BusSettings,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Whom to believe.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecuritySettings {
+    /// Ed25519 public keys (32 bytes each, base64) of the gateway that signs who calls.
+    pub principal_keys: Vec<String>,
+}
+
+/// The key of sealed secrets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSettings {
+    /// 32 bytes, base64.
+    pub kek: Secret<String>,
+}
+
+/// The accepting stage.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptSettings {
+    /// Transactions at once.
+    pub lanes: usize,
+    /// Signals in one transaction.
+    pub group_signals: usize,
+    /// Calls that may wait.
+    pub queued_calls: usize,
+    /// Signals that may wait.
+    pub queued_signals: usize,
+}
+
+/// A consuming stage.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSettings {
+    /// Messages handled at once.
+    pub concurrency: usize,
+    /// Longest time for one message.
+    pub timeout_ms: u64,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Recorded signals and their idempotency keys.
+    pub signals_days: u32,
+    /// Accepted batches.
+    pub batches_days: u32,
+    /// Deliveries without a mapping.
+    pub raw_deliveries_days: u32,
+}
+
+/// Sources.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// How long the state of a source is remembered.
+    pub cache_ms: u64,
+    /// How often the times of last signals are written.
+    pub last_seen_ms: u64,
+    /// Sources of one organization.
+    pub max_per_organization: u32,
+}
+
+/// GitHub's webhooks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GithubSettings {
+    /// Bytes of one delivery.
+    pub max_body_bytes: usize,
+}
+
+impl Settings {
+    /// Defaults, then `file`, then `DEVSIGNAL_SIGNAL_INGEST__SECTION__KEY` of `env`, then `overrides`.
+    ///
+    /// # Errors
+    /// A layer that cannot be read, an unknown key, a value that is not allowed.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Option<serde_json::Value>,
+    ) -> Result<Self, SettingsError> {
+        settings::load(SERVICE, DEFAULTS, file, env, overrides)
+    }
+}
+
+impl SecretSettings {
+    /// What seals and opens secrets.
+    ///
+    /// # Errors
+    /// The key is missing or not 32 bytes in base64.
+    pub fn sealer(&self) -> Result<Sealer, SettingsError> {
+        let bytes = STANDARD
+            .decode(self.kek.expose())
+            .ok()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let refuse = || {
+            SettingsError::invalid(
+                "secrets.kek",
+                "it must be 32 bytes in base64, from a random source",
+            )
+        };
+        bytes.map(|key| Sealer::new(&key)).ok_or_else(refuse)
+    }
+}
+
+impl Validate for Settings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        self.database.validate()?;
+        self.bus.validate()?;
+        self.telemetry
+            .check()
+            .map_err(|error| SettingsError::invalid("telemetry.log_filter", error.to_string()))?;
+        self.secrets.sealer()?;
+        let rule = |holds: bool, key: &str, reason: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(SettingsError::invalid(key, reason))
+            }
+        };
+        let keys = !self.security.principal_keys.is_empty();
+        rule(
+            keys,
+            "security.principal_keys",
+            "at least one key is needed, or no call could be believed",
+        )?;
+        let limits = &self.limits;
+        rule(
+            (1..=10_000).contains(&limits.max_items),
+            "limits.max_items",
+            "it must be from 1 to 10000",
+        )?;
+        let megabytes = 1..=16 * 1024 * 1024;
+        rule(
+            megabytes.contains(&limits.max_body_bytes),
+            "limits.max_body_bytes",
+            "it must be from 1 to 16 MiB",
+        )?;
+        let fits = (1..=65_536).contains(&limits.max_signal_bytes);
+        rule(
+            fits,
+            "limits.max_signal_bytes",
+            "it must be from 1 to 65536: a larger one may not fit into a message",
+        )?;
+        rule(
+            (1..=36_500).contains(&limits.max_age_days),
+            "limits.max_age_days",
+            "it must be from 1 to 36500",
+        )?;
+        rule(
+            limits.max_ahead_secs <= 86_400,
+            "limits.max_ahead_secs",
+            "it must be at most a day",
+        )?;
+        let accept = &self.accept;
+        rule(
+            (1..=64).contains(&accept.lanes),
+            "accept.lanes",
+            "it must be from 1 to 64",
+        )?;
+        rule(
+            (1..=20_000).contains(&accept.group_signals),
+            "accept.group_signals",
+            "it must be from 1 to 20000",
+        )?;
+        rule(
+            accept.queued_calls >= 1,
+            "accept.queued_calls",
+            "it must be at least 1",
+        )?;
+        for (name, stage) in [("record", &self.record), ("identity", &self.identity)] {
+            let (concurrency, timeout) = (format!("{name}.concurrency"), format!("{name}.timeout_ms"));
+            rule(
+                (1..=64).contains(&stage.concurrency),
+                &concurrency,
+                "it must be from 1 to 64",
+            )?;
+            rule(stage.timeout_ms >= 100, &timeout, "it must be at least 100")?;
+        }
+        let kept = &self.retention;
+        rule(
+            kept.signals_days >= 1,
+            "retention.signals_days",
+            "it must be at least 1",
+        )?;
+        rule(
+            kept.batches_days >= 1,
+            "retention.batches_days",
+            "it must be at least 1",
+        )?;
+        rule(
+            kept.raw_deliveries_days >= 1,
+            "retention.raw_deliveries_days",
+            "it must be at least 1",
+        )?;
+        rule(
+            self.sources.last_seen_ms >= 10,
+            "sources.last_seen_ms",
+            "it must be at least 10",
+        )?;
+        let delivery = (1..=31 * 1024 * 1024).contains(&self.github.max_body_bytes);
+        rule(delivery, "github.max_body_bytes", "it must be from 1 to 31 MiB")?;
+        self.contradictions()
+    }
+}
+
+impl Settings {
+    fn contradictions(&self) -> Result<(), SettingsError> {
+        if self.limits.max_signal_bytes > self.limits.max_body_bytes {
+            return Err(SettingsError::contradiction(
+                "limits.max_signal_bytes",
+                "limits.max_body_bytes",
+                "a signal of that size could not be sent",
+            ));
+        }
+        if self.accept.queued_signals < self.limits.max_items {
+            return Err(SettingsError::contradiction(
+                "accept.queued_signals",
+                "limits.max_items",
+                "a batch of that size would wait for an empty queue",
+            ));
+        }
+        let needed = self.accept.lanes + self.record.concurrency + SPARE_CONNECTIONS;
+        if usize::try_from(self.database.pipeline_connections).unwrap_or(usize::MAX) < needed {
+            return Err(SettingsError::contradiction(
+                "database.pipeline_connections",
+                "accept.lanes",
+                "lanes, recording and the relay need a connection each",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn load(mut overrides: Value) -> Result<Settings, SettingsError> {
+        let needed =
+            json!({"security": {"principal_keys": ["k"]}, "secrets": {"kek": STANDARD.encode([7; 32])}});
+        for (section, value) in needed.as_object().unwrap() {
+            overrides
+                .as_object_mut()
+                .unwrap()
+                .entry(section)
+                .or_insert(value.clone());
+        }
+        Settings::load(None, std::iter::empty(), Some(overrides))
+    }
+
+    #[test]
+    fn the_defaults_need_only_keys_and_are_the_shipped_limits() {
+        let settings = load(json!({})).unwrap();
+        assert_eq!(settings.limits, Limits::default());
+        assert_eq!(settings.database.schema, crate::SCHEMA);
+    }
+
+    #[test]
+    fn without_a_sealing_key_nothing_starts() {
+        for kek in ["", "abc", &STANDARD.encode([7; 31]), "not base64!"] {
+            let error = load(json!({"secrets": {"kek": kek}})).unwrap_err().to_string();
+            assert!(error.contains("secrets.kek"), "{error}");
+            assert!(kek.is_empty() || !error.contains(kek), "{error}");
+        }
+    }
+
+    #[test]
+    fn contradictions_name_both_keys() {
+        for (overrides, keys) in [
+            (
+                json!({"database": {"pipeline_connections": 5}}),
+                ["database.pipeline_connections", "accept.lanes"],
+            ),
+            (
+                json!({"limits": {"max_body_bytes": 1000}}),
+                ["limits.max_signal_bytes", "limits.max_body_bytes"],
+            ),
+            (
+                json!({"accept": {"queued_signals": 10}}),
+                ["accept.queued_signals", "limits.max_items"],
+            ),
+        ] {
+            let error = load(overrides).unwrap_err().to_string();
+            assert!(keys.iter().all(|key| error.contains(key)), "{error}");
+        }
+        assert!(load(json!({"accept": {"lane": 1}})).is_err());
+        assert!(load(json!({"limits": {"max_signal_bytes": 65_537}})).is_err());
+    }
+}
