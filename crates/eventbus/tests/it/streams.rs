@@ -94,7 +94,7 @@ fn settings_that_contradict_each_other_are_refused_by_name() {
     );
     let window = refused(BusSettings {
         duplicate_window_secs: 8 * 24 * 3600,
-        ..fine.clone()
+        ..fine
     });
     assert!(window.contains("bus.duplicate_window_secs") && window.contains("bus.pipeline_max_age_secs"));
 }
