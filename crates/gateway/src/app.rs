@@ -22,7 +22,7 @@ use crate::http::{self, Edge};
 use crate::idempotency::Idempotency;
 use crate::ingest::Ingest;
 use crate::limits::Limits;
-use crate::metrics::{HttpMetrics, StreamMetrics};
+use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::receiver::Receiver;
 use crate::secrets::Sealer;
 use crate::stream::{Parts, Streams};
@@ -118,7 +118,13 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         settings: settings.http.clone(),
         ids,
         authenticator,
-        ingest: Ingest::start(&settings.ingest, &backends, &clock, &lifecycle),
+        ingest: Ingest::start(
+            &settings.ingest,
+            &backends,
+            &clock,
+            group_sizes(&metrics)?,
+            &lifecycle,
+        ),
         transcoder: Transcoder::new(&contract, &backends, idempotency, home.clone())?,
         receiver: Receiver::new(&backends, home.clone()),
         streams: Streams::start(&settings.events, parts, &lifecycle),

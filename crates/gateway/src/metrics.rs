@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use telemetry::{HistogramVec, IntCounterVec, IntGauge, Metrics, SECONDS_BUCKETS, TelemetryError};
+use telemetry::{Histogram, HistogramVec, IntCounterVec, IntGauge, Metrics, SECONDS_BUCKETS, TelemetryError};
 
 /// Requests by kind of path and class of status.
 pub struct HttpMetrics {
@@ -70,4 +70,13 @@ impl StreamMetrics {
             )?,
         })
     }
+}
+
+/// How many requests one bulk call to signal-ingest carries.
+///
+/// # Errors
+/// The name is taken.
+pub fn group_sizes(metrics: &Metrics) -> Result<Histogram, TelemetryError> {
+    let buckets = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0];
+    metrics.histogram("ingest_group_items", "Requests in one bulk call", &buckets)
 }

@@ -9,6 +9,7 @@ use contracts::signals::v1::{AcceptJsonRequest, JsonIntake, JsonIntakeResult};
 use errors::{ApiError, ErrorCode};
 use ids::Clock;
 use lifecycle::{Lifecycle, OnExit, Phase};
+use telemetry::Histogram;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -26,6 +27,7 @@ pub(super) fn start(
     settings: &IngestSettings,
     backends: &Backends,
     clock: &Arc<dyn Clock>,
+    groups: Histogram,
     lifecycle: &Lifecycle,
 ) -> Calls {
     let (calls, lanes) = Coalescer::new(Options {
@@ -40,6 +42,7 @@ pub(super) fn start(
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_MESSAGE),
         backends: backends.clone(),
+        groups,
         complaints: Complaints {
             clock: Arc::clone(clock),
             last: Arc::default(),
@@ -66,11 +69,15 @@ pub(super) fn start(
 struct Bulk {
     client: IntakeServiceClient<Channel>,
     backends: Backends,
+    /// Requests in one call.
+    groups: Histogram,
     complaints: Complaints,
 }
 
 impl Bulk {
     async fn accept(mut self, items: Vec<JsonIntake>) -> Result<Vec<JsonIntakeResult>, ApiError> {
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
+        self.groups.observe(items.len() as f64);
         let request = self.backends.system_request(AcceptJsonRequest { items })?;
         match self.client.accept_json(request).await {
             Ok(response) => Ok(response.into_inner().results),

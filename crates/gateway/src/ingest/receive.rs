@@ -12,6 +12,7 @@ use errors::{ApiError, ErrorCode, FieldError};
 use ids::Clock;
 use lifecycle::Lifecycle;
 use rpc::Access;
+use telemetry::Histogram;
 
 use super::lanes::{self, Calls};
 use super::verdicts;
@@ -27,16 +28,17 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Starts the lanes to signal-ingest.
+    /// Starts the lanes to signal-ingest; `groups` is told how many requests each call carries.
     #[must_use]
     pub fn start(
         settings: &IngestSettings,
         backends: &Backends,
         clock: &Arc<dyn Clock>,
+        groups: Histogram,
         lifecycle: &Lifecycle,
     ) -> Self {
         Self {
-            calls: lanes::start(settings, backends, clock, lifecycle),
+            calls: lanes::start(settings, backends, clock, groups, lifecycle),
         }
     }
 

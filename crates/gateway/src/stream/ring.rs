@@ -17,6 +17,8 @@ use super::render::Told;
 
 /// What an entry takes beside its payload, roughly.
 const OVERHEAD: usize = 512;
+/// Organizations that nobody watches any more are forgotten every so many messages.
+const FORGET_EVERY: u64 = 4_096;
 
 /// A message in the ring.
 pub struct Entry {
@@ -141,7 +143,9 @@ impl Ring {
         while state.bytes > self.max_bytes && state.entries.len() > 1 {
             state.drop_first();
         }
-        state.feeds.retain(|_, feed| feed.wake.receiver_count() > 0);
+        if end.is_multiple_of(FORGET_EVERY) {
+            state.feeds.retain(|_, feed| feed.wake.receiver_count() > 0);
+        }
         if let Some(feed) = state.feeds.get(&org) {
             feed.wake.send_replace(end + 1);
         }
