@@ -65,8 +65,8 @@ pub enum StartError {
     Settings(#[from] SettingsError),
 }
 
-/// Makes the partitions, starts lanes, consumers, relay and upkeep, and serves gRPC on `listener`; all are registered with
-/// the lifecycle. Returns once they run.
+/// Makes the partitions, starts lanes, consumers, relay and upkeep, and serves gRPC on `listener`; all are registered
+/// with the lifecycle. Returns once they run.
 ///
 /// # Errors
 /// [`StartError`]; nothing that was started by then goes on after the lifecycle stops.
@@ -78,40 +78,16 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         metrics,
         clock,
         ids,
-        verifier,
+        ..
     } = deps;
     let counts = IngestMetrics::new(metrics)?;
-    let sealer = settings.secrets.sealer()?;
-    stores
-        .keep_partitions(signal_partitions(settings.retention.signals_days))
-        .await?;
-    stores
-        .keep_partitions(batch_partitions(settings.retention.batches_days))
-        .await?;
-
-    let directory = Directory::new(
-        stores.pipeline.clone(),
-        Duration::from_millis(settings.sources.cache_ms),
-    );
-    let last_seen = keep_last_seen(settings, stores, lifecycle);
-    let known = (directory.clone(), last_seen);
-    let intake = Intake::start(
-        &settings.accept,
-        &stores.pipeline,
-        known,
-        (clock, ids),
-        &counts,
-        lifecycle,
-    );
-    let receiver = Receiver {
-        db: stores.pipeline.clone(),
-        intake: intake.clone(),
-        sealer: sealer.clone(),
-        clock: Arc::clone(clock),
-        limits: settings.limits,
-        max_body_bytes: settings.github.max_body_bytes,
-        metrics: counts.clone(),
-    };
+    for spec in [
+        signal_partitions(settings.retention.signals_days),
+        batch_partitions(settings.retention.batches_days),
+    ] {
+        stores.keep_partitions(spec).await?;
+    }
+    let server = serve(settings, deps, &counts)?;
     let desk = Desk {
         bus,
         stores,
@@ -130,38 +106,64 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         metrics: counts,
     }
     .spawn(lifecycle);
+    server.serve(listener, lifecycle);
+    Ok(())
+}
 
-    let internal = IntakeApi {
+/// The gRPC server with all services on the accepting stage, which this starts.
+fn serve(settings: &Settings, deps: &Deps, counts: &IngestMetrics) -> Result<Server, StartError> {
+    let (stores, clock, limits) = (&deps.stores, &deps.clock, settings.limits);
+    let sealer = settings.secrets.sealer()?;
+    let remembered = Duration::from_millis(settings.sources.cache_ms);
+    let directory = Directory::new(stores.pipeline.clone(), remembered);
+    let known = (
+        directory.clone(),
+        keep_last_seen(settings, stores, &deps.lifecycle),
+    );
+    let seams = (clock, &deps.ids);
+    let intake = Intake::start(
+        &settings.accept,
+        &stores.pipeline,
+        known,
+        seams,
+        counts,
+        &deps.lifecycle,
+    );
+    let receiver = Receiver {
+        db: stores.pipeline.clone(),
+        intake: intake.clone(),
+        sealer: sealer.clone(),
+        clock: Arc::clone(clock),
+        limits,
+        max_body_bytes: settings.github.max_body_bytes,
+        metrics: counts.clone(),
+    };
+    let internal = IntakeServiceServer::new(IntakeApi {
         intake: intake.clone(),
         receiver,
         clock: Arc::clone(clock),
-        limits: settings.limits,
-    };
-    let signals = SignalApi {
+        limits,
+    });
+    let signals = SignalServiceServer::new(SignalApi {
         db: stores.db.clone(),
         intake,
         clock: Arc::clone(clock),
-        limits: settings.limits,
-    };
-    let sources = SourceApi {
+        limits,
+    });
+    let sources = SourceServiceServer::new(SourceApi {
         db: stores.db.clone(),
         directory,
         sealer,
         clock: Arc::clone(clock),
-        ids: Arc::clone(ids),
+        ids: Arc::clone(&deps.ids),
         most: i64::from(settings.sources.max_per_organization),
-    };
-    Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
-        .add(SignalServiceServer::new(signals))
-        .add(SourceServiceServer::new(sources))
-        .add(
-            IntakeServiceServer::new(internal)
-                .max_decoding_message_size(MAX_INTERNAL_MESSAGE)
-                .max_encoding_message_size(MAX_INTERNAL_MESSAGE),
-        )
-        .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)))
-        .serve(listener, lifecycle);
-    Ok(())
+    });
+    let stages = StageServiceServer::new(StageReporter::new(SERVICE, &deps.bus, stores));
+    let internal = internal
+        .max_decoding_message_size(MAX_INTERNAL_MESSAGE)
+        .max_encoding_message_size(MAX_INTERNAL_MESSAGE);
+    let server = Server::new(settings.grpc.clone(), deps.verifier.clone(), &deps.metrics)?;
+    Ok(server.add(signals).add(sources).add(internal).add(stages))
 }
 
 fn keep_last_seen(settings: &Settings, stores: &Stores, lifecycle: &Lifecycle) -> LastSeen {

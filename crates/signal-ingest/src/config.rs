@@ -167,100 +167,74 @@ impl Validate for Settings {
             .check()
             .map_err(|error| SettingsError::invalid("telemetry.log_filter", error.to_string()))?;
         self.secrets.sealer()?;
-        let rule = |holds: bool, key: &str, reason: &str| {
-            if holds {
-                Ok(())
-            } else {
-                Err(SettingsError::invalid(key, reason))
-            }
-        };
         let keys = !self.security.principal_keys.is_empty();
         rule(
             keys,
             "security.principal_keys",
             "at least one key is needed, or no call could be believed",
         )?;
-        let limits = &self.limits;
-        rule(
-            (1..=10_000).contains(&limits.max_items),
-            "limits.max_items",
-            "it must be from 1 to 10000",
-        )?;
-        let megabytes = 1..=16 * 1024 * 1024;
-        rule(
-            megabytes.contains(&limits.max_body_bytes),
-            "limits.max_body_bytes",
-            "it must be from 1 to 16 MiB",
-        )?;
-        let fits = (1..=65_536).contains(&limits.max_signal_bytes);
-        rule(
-            fits,
-            "limits.max_signal_bytes",
-            "it must be from 1 to 65536: a larger one may not fit into a message",
-        )?;
-        rule(
-            (1..=36_500).contains(&limits.max_age_days),
-            "limits.max_age_days",
-            "it must be from 1 to 36500",
-        )?;
-        rule(
-            limits.max_ahead_secs <= 86_400,
-            "limits.max_ahead_secs",
-            "it must be at most a day",
-        )?;
-        let accept = &self.accept;
-        rule(
-            (1..=64).contains(&accept.lanes),
-            "accept.lanes",
-            "it must be from 1 to 64",
-        )?;
-        rule(
-            (1..=20_000).contains(&accept.group_signals),
-            "accept.group_signals",
-            "it must be from 1 to 20000",
-        )?;
-        rule(
-            accept.queued_calls >= 1,
-            "accept.queued_calls",
-            "it must be at least 1",
-        )?;
-        for (name, stage) in [("record", &self.record), ("identity", &self.identity)] {
-            let (concurrency, timeout) = (format!("{name}.concurrency"), format!("{name}.timeout_ms"));
-            rule(
-                (1..=64).contains(&stage.concurrency),
-                &concurrency,
-                "it must be from 1 to 64",
-            )?;
-            rule(stage.timeout_ms >= 100, &timeout, "it must be at least 100")?;
-        }
-        let kept = &self.retention;
-        rule(
-            kept.signals_days >= 1,
-            "retention.signals_days",
-            "it must be at least 1",
-        )?;
-        rule(
-            kept.batches_days >= 1,
-            "retention.batches_days",
-            "it must be at least 1",
-        )?;
-        rule(
-            kept.raw_deliveries_days >= 1,
-            "retention.raw_deliveries_days",
-            "it must be at least 1",
-        )?;
-        rule(
-            self.sources.last_seen_ms >= 10,
-            "sources.last_seen_ms",
-            "it must be at least 10",
-        )?;
-        let delivery = (1..=31 * 1024 * 1024).contains(&self.github.max_body_bytes);
-        rule(delivery, "github.max_body_bytes", "it must be from 1 to 31 MiB")?;
+        self.limits_hold()?;
+        self.stages_hold()?;
         self.contradictions()
     }
 }
 
+fn rule(holds: bool, key: &str, reason: &str) -> Result<(), SettingsError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(SettingsError::invalid(key, reason))
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    key: &str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), SettingsError> {
+    rule(
+        value >= least && value <= most,
+        key,
+        &format!("it must be from {least} to {most}"),
+    )
+}
+
 impl Settings {
+    fn limits_hold(&self) -> Result<(), SettingsError> {
+        const MIB: usize = 1024 * 1024;
+        let limits = &self.limits;
+        within("limits.max_items", limits.max_items, 1, 10_000)?;
+        within("limits.max_body_bytes", limits.max_body_bytes, 1, 16 * MIB)?;
+        // A larger signal may not fit into a message of the bus.
+        within("limits.max_signal_bytes", limits.max_signal_bytes, 1, 65_536)?;
+        within("limits.max_age_days", limits.max_age_days, 1, 36_500)?;
+        within("limits.max_ahead_secs", limits.max_ahead_secs, 0, 86_400)?;
+        within("github.max_body_bytes", self.github.max_body_bytes, 1, 31 * MIB)
+    }
+
+    fn stages_hold(&self) -> Result<(), SettingsError> {
+        let accept = &self.accept;
+        within("accept.lanes", accept.lanes, 1, 64)?;
+        within("accept.group_signals", accept.group_signals, 1, 20_000)?;
+        within("accept.queued_calls", accept.queued_calls, 1, 1_000_000)?;
+        for (name, stage) in [("record", &self.record), ("identity", &self.identity)] {
+            within(&format!("{name}.concurrency"), stage.concurrency, 1, 64)?;
+            within(&format!("{name}.timeout_ms"), stage.timeout_ms, 100, 600_000)?;
+        }
+        let kept = &self.retention;
+        within("retention.signals_days", kept.signals_days, 1, 36_500)?;
+        within("retention.batches_days", kept.batches_days, 1, 36_500)?;
+        within(
+            "retention.raw_deliveries_days",
+            kept.raw_deliveries_days,
+            1,
+            36_500,
+        )?;
+        within("sources.cache_ms", self.sources.cache_ms, 0, 600_000)?;
+        within("sources.last_seen_ms", self.sources.last_seen_ms, 10, 3_600_000)
+    }
+
     fn contradictions(&self) -> Result<(), SettingsError> {
         if self.limits.max_signal_bytes > self.limits.max_body_bytes {
             return Err(SettingsError::contradiction(

@@ -179,7 +179,6 @@ fn random<const N: usize>() -> Result<[u8; N], IngestError> {
     Ok(bytes)
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 fn allowed<T>(request: &Request<T>, access: Access) -> Result<(Caller, OrgScope), Status> {
     let caller = rpc::caller(request)?;
     caller.require(access, "sources")?;

@@ -369,7 +369,7 @@ mod tests {
         fn a_kept_address_is_kept_unchanged(text in "[a-zA-Z0-9.ü@-]{1,30}") {
             if let Ok(kept) = email(&text) {
                 let kept = kept.into_owned();
-                prop_assert_eq!(email(&kept).unwrap().into_owned(), kept.clone());
+                prop_assert_eq!(email(&kept).unwrap().into_owned(), kept);
             }
         }
 

@@ -66,6 +66,9 @@ pub async fn record(
     Ok(true)
 }
 
+/// An actor; whom it was merged into, and how; that person's account, and how.
+type Known = (Uuid, Option<Uuid>, Option<String>, Option<Uuid>, Option<String>);
+
 /// What became known of the batch's actors and contacts while it was on its way.
 async fn corrections(tx: &mut Tx, org: OrgId, signals: &[Resolved]) -> Result<Corrections, IngestError> {
     let mut actors: Vec<Uuid> = signals.iter().filter_map(|s| s.attribution.actor).collect();
@@ -74,7 +77,7 @@ async fn corrections(tx: &mut Tx, org: OrgId, signals: &[Resolved]) -> Result<Co
     if actors.is_empty() {
         return Ok(Corrections::default());
     }
-    let rows: Vec<(Uuid, Option<Uuid>, Option<String>, Option<Uuid>, Option<String>)> = sqlx::query_as(
+    let rows: Vec<Known> = sqlx::query_as(
         "SELECT a.id, m.contact_id, m.resolution::text, c.account_id, c.resolution::text
          FROM unnest($2::uuid[]) AS a (id)
          LEFT JOIN actor_aliases m ON m.org_id = $1 AND m.from_actor_id = a.id
