@@ -79,7 +79,8 @@ pub struct Database {
 impl Database {
     pub async fn create() -> Self {
         let template = format!("eventbus_{}", env!("CARGO_PKG_VERSION").replace('.', "_"));
-        ensure_template(&template, async |url| {
+        // Held: a stack of this process's own lives as long as somebody uses it.
+        let _stack = ensure_template(&template, async |url| {
             let settings = db_settings(&url);
             bootstrap::bootstrap(&Secret::new(url), &settings.database, &[(&settings).into()]).await?;
             let none = Migrator {
