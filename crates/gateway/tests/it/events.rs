@@ -325,3 +325,24 @@ async fn streams_end_when_the_gateway_stops() {
         stopping.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_older_than_what_is_kept_has_expired() {
+    let gateway = Gateway::forgetful(json!({"events": {"buffer_bytes": 1024}})).await;
+    relay(&gateway);
+    let mut client = Client::open(&gateway, &gateway.key, "", None).await;
+    let start = client.last_id.clone();
+    for n in 0..5 {
+        publish(&gateway, gateway.org, &person(n)).await;
+        assert_eq!(client.event().await["data"]["revision"], n);
+    }
+    let expired = wait_for("the broker forgets", SOON, async || {
+        let request = gateway.get(&format!("/api/v1/events?after={start}"));
+        let response = request.send().await.unwrap();
+        (response.status() == 410).then_some(response)
+    })
+    .await;
+    let (_, body) = problem(expired).await;
+    assert_eq!(body["code"], "cursor_expired");
+    assert!(body["detail"].as_str().unwrap().contains("kept"));
+}

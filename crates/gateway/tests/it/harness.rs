@@ -36,15 +36,27 @@ impl Gateway {
 
     /// With settings of its own: sections as in `default.toml`.
     pub async fn with(changes: Value) -> Self {
-        Self::build(changes, None).await
+        Self::build(changes, None, BusSettings::default()).await
+    }
+
+    /// With events that are kept for one second only.
+    pub async fn forgetful(changes: Value) -> Self {
+        let bus = BusSettings {
+            events_max_age_secs: 1,
+            pipeline_max_age_secs: 1,
+            duplicate_window_secs: 1,
+            ..BusSettings::default()
+        };
+        Self::build(changes, None, bus).await
     }
 
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
-        Self::build(json!({}), Some("http://127.0.0.1:9".to_owned())).await
+        let nobody = Some("http://127.0.0.1:9".to_owned());
+        Self::build(json!({}), nobody, BusSettings::default()).await
     }
 
-    async fn build(changes: Value, services: Option<String>) -> Self {
+    async fn build(changes: Value, services: Option<String>, bus: BusSettings) -> Self {
         let stores = TestStores::create(gateway::SCHEMA, &gateway::MIGRATOR).await;
         let lifecycle = stores.lifecycle().clone();
         let pair = KeyPair::generate();
@@ -59,7 +71,7 @@ impl Gateway {
             events_max_bytes: 64 << 20,
             pipeline_max_bytes: 64 << 20,
             advisories_max_bytes: 1 << 20,
-            ..BusSettings::default()
+            ..bus
         };
         let bus = Bus::connect(&bus_settings, &lifecycle, &metrics).await.unwrap();
         let (org, key) = create_organization(

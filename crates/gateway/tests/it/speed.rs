@@ -95,3 +95,36 @@ async fn ingest_throughput() {
         total / groups.max(1)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn idle_stream_memory() {
+    const STREAMS: usize = 1_000;
+    let gateway = Gateway::start().await;
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+        gateway.key
+    );
+    let open = || {
+        let mut socket = TcpStream::connect(gateway.http).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let read = socket.read(&mut [0; 1024]).unwrap();
+        assert!(read > 0);
+        socket
+    };
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(open());
+    let before = resident_kib();
+    let streams: Vec<_> = (0..STREAMS).map(|_| open()).collect();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    println!(
+        "{} KiB per idle stream",
+        (resident_kib() - before) / streams.len()
+    );
+}
+
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
