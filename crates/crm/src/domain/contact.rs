@@ -329,10 +329,11 @@ impl Contact {
     }
 
     fn settle(&mut self, before: &Self, now: Timestamp) -> Change<ContactField> {
-        self.derive();
+        // What readers do not see yet is worked out when they will.
         if !self.recorded {
             return Change::None;
         }
+        self.derive();
         let fields = differences(before, self);
         if !fields.is_empty() {
             self.touch(now);

@@ -97,7 +97,8 @@ impl Records {
                 self.tell_deleted(tx, scope, gone.id, contact.id, now).await?;
             }
         }
-        if before.as_ref() != Some(&contact) {
+        // Nothing is kept of a person of whom nothing is known yet.
+        if before.unwrap_or_else(|| Contact::unknown(merge.into, now)) != contact {
             contact_rows::save(tx, scope, &contact).await?;
         }
         self.tell_contact(tx, scope, &contact, &change).await?;
