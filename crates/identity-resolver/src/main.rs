@@ -1,0 +1,56 @@
+//! The identity-resolver service as a process of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use eventbus::Bus;
+use identity_resolver::app::{self, Deps};
+use identity_resolver::config::Settings;
+use ids::{SystemClock, SystemIds};
+use lifecycle::Lifecycle;
+use rpc::Verifier;
+use store::Stores;
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+
+/// Each phase of the shutdown has this long.
+const PHASE_BUDGET: Duration = Duration::from_secs(10);
+
+/// Who did it and for which company, for DevSignal.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Settings file (TOML) over the built-in defaults; the environment wins over it.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Bring the schema up to date before starting.
+    #[arg(long)]
+    migrate: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let settings = Settings::load(args.config.as_deref(), settings::process_env(), None)?;
+    let _telemetry = telemetry::init(identity_resolver::SERVICE, &settings.telemetry)?;
+    let lifecycle = Lifecycle::new();
+    lifecycle.watch_signals()?;
+    let metrics = Metrics::new(identity_resolver::SERVICE);
+    if args.migrate {
+        store::migrate(&settings.database, &identity_resolver::MIGRATOR).await?;
+    }
+    let listener = TcpListener::bind(&settings.grpc.listen).await?;
+    let deps = Deps {
+        stores: Stores::connect(&settings.database, &lifecycle, &metrics).await?,
+        bus: Bus::connect(&settings.bus, &lifecycle, &metrics).await?,
+        verifier: Verifier::new(&settings.security.principal_keys, SystemClock::shared())?,
+        lifecycle: lifecycle.clone(),
+        metrics,
+        clock: SystemClock::shared(),
+        ids: SystemIds::shared(),
+    };
+    app::start(&settings, &deps, listener)?;
+    tracing::info!(listen = %settings.grpc.listen, "identity-resolver is ready");
+    Ok(lifecycle.run(PHASE_BUDGET).await?)
+}
