@@ -128,7 +128,7 @@ impl Resolver {
         }
         let seen = epochs::read(&mut tx, org).await?;
         self.catch_up(&mut tx, org, seen, view).await?;
-        let outcome = match self.from_memory(claims, view, seen) {
+        let outcome = match self.remembered(claims, view, seen) {
             Some(outcome) => outcome,
             None => self.decide(&mut tx, org, claims, view).await?,
         };
@@ -167,7 +167,7 @@ impl Resolver {
     }
 
     /// The batch's outcome if everything it names is remembered and nothing new is told; else `None`.
-    fn from_memory(&self, claims: &[(Claims, Seen)], view: &View, epoch: i64) -> Option<Outcome> {
+    fn remembered(&self, claims: &[(Claims, Seen)], view: &View, epoch: i64) -> Option<Outcome> {
         let mut world = World::default();
         let wanted = self
             .memory

@@ -28,14 +28,14 @@ async fn an_event_delivered_ten_times_has_one_effect() {
     for envelope in &history {
         world.deliver(envelope.clone()).await.unwrap();
     }
-    let before = crate::orders::dump(&world, org).await;
+    let before = crate::state::dump(&world, org).await;
     let told = world.told_count(org).await;
     for _ in 0..9 {
         for envelope in &history {
             world.deliver(envelope.clone()).await.unwrap();
         }
     }
-    assert_eq!(crate::orders::dump(&world, org).await, before);
+    assert_eq!(crate::state::dump(&world, org).await, before);
     assert_eq!(world.told_count(org).await, told);
     let version: i64 = sqlx::query_scalar("SELECT version FROM accounts WHERE org_id = $1")
         .bind(org.uuid())
@@ -101,8 +101,8 @@ async fn a_payload_that_cannot_be_used_is_poison_and_changes_nothing() {
         Err(HandlerError::Poison(_))
     ));
     assert_eq!(
-        crate::orders::dump(&world, org).await,
-        crate::orders::State::default()
+        crate::state::dump(&world, org).await,
+        crate::state::State::default()
     );
     assert_eq!(world.told_count(org).await, 0);
 }

@@ -225,10 +225,11 @@ impl As<'_> {
     }
 }
 
-/// The error of a call that must fail: its gRPC code, our code, and the pointers with their codes.
-pub fn failure<T: std::fmt::Debug>(
-    answer: Result<Response<T>, Status>,
-) -> (Code, String, Vec<(String, String)>) {
+/// What a refused call tells: its gRPC code, our code, and the pointers with their codes.
+pub type Failure = (Code, String, Vec<(String, String)>);
+
+/// The error of a call that must fail.
+pub fn failure<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> Failure {
     let status = answer.unwrap_err();
     let error = ApiError::from_status(&status);
     let fields = error

@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod accounts;
+mod calls;
 mod contacts;
 mod events;
 mod harness;
+mod list_requests;
 mod lists;
 mod orders;
 mod pipeline;
 mod plans;
 mod signals_fake;
 mod speed;
+mod state;
 mod tenancy;
 mod timeline;

@@ -7,8 +7,8 @@ mod companies;
 mod people;
 mod signals;
 
-pub use companies::{COMPANIES, Company, Mood};
-pub use people::{Person, people};
+pub use companies::COMPANIES;
+pub use people::people;
 pub use signals::signals;
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Plan {
             ids: SystemIds::shared(),
         };
         macro_rules! start {
-            ($service:ident) => {{
+            ($service:ident $(, $wait:tt)?) => {{
                 let parts = base
                     .parts($service::SERVICE, &all.$service.database, &all.$service.bus)
                     .await?;
@@ -133,10 +133,11 @@ impl Plan {
                     ids: Arc::clone(&base.ids),
                     verifier: base.verifier.clone(),
                 };
-                $service::app::start(&all.$service, &deps, listeners.$service)?;
+                $service::app::start(&all.$service, &deps, listeners.$service)$(.$wait)?
+                ?;
             }};
         }
-        start!(signal_ingest);
+        start!(signal_ingest, await);
         start!(identity_resolver);
         start!(crm);
         start!(scoring);

@@ -116,7 +116,7 @@ impl Api {
         results.iter().map(|r| r["id"].as_str().map(str::to_owned).context("no id")).collect()
     }
 
-    /// Every item of a list, page by page. `path` has no parameters but filters.
+    /// Every item of a list, page by page. `path` may have filters.
     ///
     /// # Errors
     /// A page is not one.

@@ -23,7 +23,7 @@ use test_kit::wait_for;
 pub use api::{Answer, Api};
 pub use events::{Follower, Told};
 pub use folder::Folder;
-pub use process::Finished;
+pub use process::{Finished, run as run_binary};
 use process::Process;
 
 /// Longest time until everything works, on a busy machine, after the last of its parts was started.

@@ -90,7 +90,10 @@ pub fn signal(child: &Child, signal: Signal) -> anyhow::Result<()> {
 }
 
 /// Runs one of our binaries to its end.
-pub(super) async fn run(
+///
+/// # Errors
+/// It is not built, or does not end within a minute.
+pub async fn run(
     name: &str,
     arguments: &[&str],
     environment: impl Iterator<Item = (String, String)>,

@@ -9,9 +9,9 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use lifecycle::{Lifecycle, Phase};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::server::TcpIncoming;
 use tower::{Service, ServiceExt as _};
 
 use super::Proxy;
@@ -90,6 +90,8 @@ pub fn serve(
         Duration::from_millis(settings.deadline_ms),
         settings.max_concurrent_streams,
     );
+    // The server's own `tcp_nodelay` is ignored for a listener that it did not bind.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     lifecycle.spawn_once("public-grpc-server", Phase::Edge, move |shutdown| async move {
         health
             .set_service_status("", tonic_health::ServingStatus::Serving)
@@ -107,8 +109,7 @@ pub fn serve(
             .http2_max_pending_accept_reset_streams(Some(64))
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .tcp_nodelay(true)
-            .serve_with_incoming_shutdown(front, TcpListenerStream::new(listener), stop)
+            .serve_with_incoming_shutdown(front, incoming, stop)
             .await?;
         Ok(())
     });

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use rpc::{Access, Principal, Role, Server, ServerSettings, Verifier};
 use serde_json::Value;
 use telemetry::Metrics;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 
@@ -54,7 +54,11 @@ pub struct Fake(pub Arc<Seen>);
 impl Fake {
     /// Serves all services on one port.
     pub async fn serve(verifier: Verifier, lifecycle: &Lifecycle) -> (Arc<Seen>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Accepted sockets take TCP_NODELAY over from the listener.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fake = Self(Arc::default());
         let settings = ServerSettings {

@@ -37,7 +37,8 @@ impl SignalsRecorded {
         });
         for lane in lanes {
             let desk = desk.clone();
-            lifecycle.spawn("rollup-lane", Phase::Work, OnExit::restart(), move |shutdown| {
+            // Stopped after the consumer, which hands over what it has in hand until then.
+            lifecycle.spawn("rollup-lane", Phase::Base, OnExit::restart(), move |shutdown| {
                 let (desk, lane): (Desk, Lane<_, _, _>) = (desk.clone(), lane.clone());
                 async move {
                     let desk = &desk;

@@ -1,9 +1,9 @@
 //! Identity changes reach the recorded signals.
 //!
-//! Two steps. First what is known is noted, under the organization's lock taken exclusively: every batch that is recorded
-//! later is corrected by it ([`super::record`]). Then the rows that were recorded before are rewritten in pieces without
-//! the lock. Both may be done again at any time: a redelivered event changes nothing, and one that was cut in the middle
-//! is finished by its redelivery.
+//! Two steps. First what is known is noted, under the organization's lock taken exclusively: every batch that is
+//! recorded later is corrected by it ([`super::record`]). Then the rows that were recorded before are rewritten in
+//! pieces, under the same lock shared. Both may be done again at any time: a redelivered event changes nothing, and one
+//! that was cut in the middle is finished by its redelivery.
 
 use contracts::signals::v1::Resolution;
 use ids::{AccountId, ActorId, ContactId, EventId, OrgId};
@@ -55,13 +55,14 @@ pub async fn merge(db: &PipelineDb, org: OrgId, merge: &Merge) -> Result<u64, In
         tracing::warn!(org_id = %org, from = %merge.from, contact = %merge.contact, "a merge into itself is ignored");
         return Ok(0);
     };
-    let resolution = row::resolution_text(&merge.resolution);
-    let moving = Piece::Move {
-        from: merge.from.uuid(),
-        person,
-        resolution: &resolution,
-    };
-    let moved = in_pieces(db, org, moving).await?;
+    let moved = in_pieces(
+        db,
+        org,
+        Piece::Move {
+            from: merge.from.uuid(),
+        },
+    )
+    .await?;
     Ok(moved + in_pieces(db, org, Piece::Fill { person }).await?)
 }
 
@@ -184,74 +185,91 @@ async fn note_link(db: &PipelineDb, org: OrgId, link: &Link) -> Result<Uuid, Ing
 
 /// A piece of rewriting: at most [`PIECE`] rows.
 #[derive(Clone, Copy)]
-enum Piece<'a> {
-    /// Rows of an actor become the person's.
-    Move {
-        from: Uuid,
-        person: Uuid,
-        resolution: &'a str,
-    },
-    /// Rows of the person without an account get theirs.
+enum Piece {
+    /// Rows of an actor become the person's whom it turned out to be.
+    Move { from: Uuid },
+    /// Rows of a person without an account get the person's.
     Fill { person: Uuid },
 }
 
 /// Repeats a piece, each time in its own transaction, until nothing is left to rewrite.
-async fn in_pieces(db: &PipelineDb, org: OrgId, piece: Piece<'_>) -> Result<u64, IngestError> {
+async fn in_pieces(db: &PipelineDb, org: OrgId, piece: Piece) -> Result<u64, IngestError> {
     let mut changed = 0;
     loop {
-        let mut tx = db.begin().await?;
-        let done = match piece {
-            Piece::Move {
-                from,
-                person,
-                resolution,
-            } => move_piece(&mut tx, org, from, person, resolution).await?,
-            Piece::Fill { person } => fill_piece(&mut tx, org, person).await?,
-        };
-        tx.commit().await?;
-        if done == 0 {
+        let (found, done) = store::retry(|| run(db, org, piece)).await?;
+        changed += done;
+        if found == 0 {
             return Ok(changed);
         }
-        changed += done;
     }
 }
 
-async fn move_piece(
-    tx: &mut Tx,
-    org: OrgId,
-    from: Uuid,
-    person: Uuid,
-    resolution: &str,
-) -> Result<u64, IngestError> {
-    let done = sqlx::query(
-        "UPDATE signals SET actor_id = $3, contact_id = $3, actor_resolution = $4::jsonb
-         WHERE org_id = $1 AND id = ANY (ARRAY(
-             SELECT id FROM signals WHERE org_id = $1 AND actor_id = $2 LIMIT $5))",
+/// One piece: how many rows were found, and how many of them changed (others were changed by somebody else meanwhile).
+///
+/// Whom the rows go to is read here, under the lock that whoever changes it takes exclusively: between two pieces the
+/// person may be merged into another one, and who notes that moves only the rows that are the person's by then.
+async fn run(db: &PipelineDb, org: OrgId, piece: Piece) -> Result<(u64, u64), IngestError> {
+    let mut tx = db.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+        .bind(lock_key(org))
+        .execute(&mut *tx)
+        .await?;
+    let (found, done) = match piece {
+        Piece::Move { from } => move_piece(&mut tx, org, from).await?,
+        Piece::Fill { person } => {
+            let person = last_of_chain(&mut tx, org, person).await?;
+            fill_piece(&mut tx, org, person).await?
+        }
+    };
+    tx.commit().await?;
+    Ok((
+        u64::try_from(found).unwrap_or(0),
+        u64::try_from(done).unwrap_or(0),
+    ))
+}
+
+async fn move_piece(tx: &mut Tx, org: OrgId, from: Uuid) -> Result<(i64, i64), IngestError> {
+    Ok(sqlx::query_as(
+        "WITH found AS MATERIALIZED (
+             SELECT id FROM signals WHERE org_id = $1 AND actor_id = $2 LIMIT $3
+         ), done AS (
+             UPDATE signals SET actor_id = known.contact_id, contact_id = known.contact_id,
+                                actor_resolution = known.resolution
+             FROM actor_aliases known
+             WHERE known.org_id = $1 AND known.from_actor_id = $2
+               AND signals.org_id = $1 AND signals.actor_id = $2 AND signals.id = ANY (ARRAY(SELECT id FROM found))
+             RETURNING 1
+         )
+         SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM done)",
     )
     .bind(org.uuid())
     .bind(from)
-    .bind(person)
-    .bind(resolution)
     .bind(PIECE)
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_one(&mut **tx)
+    .await?)
 }
 
-async fn fill_piece(tx: &mut Tx, org: OrgId, person: Uuid) -> Result<u64, IngestError> {
-    let done = sqlx::query(
-        "UPDATE signals SET account_id = known.account_id, account_resolution = known.resolution
-         FROM contact_accounts known
-         WHERE known.org_id = $1 AND known.contact_id = $2 AND signals.org_id = $1 AND signals.id = ANY (ARRAY(
+async fn fill_piece(tx: &mut Tx, org: OrgId, person: Uuid) -> Result<(i64, i64), IngestError> {
+    Ok(sqlx::query_as(
+        "WITH known AS MATERIALIZED (
+             SELECT account_id, resolution FROM contact_accounts WHERE org_id = $1 AND contact_id = $2
+         ), found AS MATERIALIZED (
              SELECT id FROM signals
              WHERE org_id = $1 AND actor_id = $2 AND contact_id = $2 AND account_id IS NULL
-               AND EXISTS (SELECT FROM contact_accounts WHERE org_id = $1 AND contact_id = $2)
-             LIMIT $3))",
+               AND EXISTS (SELECT FROM known)
+             LIMIT $3
+         ), done AS (
+             UPDATE signals SET account_id = known.account_id, account_resolution = known.resolution
+             FROM known
+             WHERE signals.org_id = $1 AND signals.actor_id = $2 AND signals.account_id IS NULL
+               AND signals.id = ANY (ARRAY(SELECT id FROM found))
+             RETURNING 1
+         )
+         SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM done)",
     )
     .bind(org.uuid())
     .bind(person)
     .bind(PIECE)
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_one(&mut **tx)
+    .await?)
 }

@@ -1,0 +1,11 @@
+//! The whole system from outside: five services as separate processes, or `devsignal up`, over a real Postgres and a real
+//! nats-server. Each test starts its own, so that tests judge nothing but what they did.
+
+mod bad_input;
+mod cli;
+mod faults;
+mod github;
+mod main_job;
+mod restart;
+mod support;
+mod tenancy;
