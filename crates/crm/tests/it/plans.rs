@@ -319,7 +319,7 @@ async fn every_list_reads_about_as_many_rows_as_it_shows_wherever_the_page_lies(
 #[tokio::test]
 async fn a_page_of_score_changes_reads_as_many_rows_as_it_shows_wherever_it_lies() {
     let world = World::new().await;
-    fill(&world, 100, 1).await;
+    fill(&world, 100, 100).await;
     let mut filling = world.admin().await;
     sqlx::query(
         "INSERT INTO score_changes (org_id, account_id, at, id, score, tier, trend, previous_tier, model_version)

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::World;
-use crate::plans::{all, cursors, fill};
+use crate::plans::{BIG, all, cursors, fill};
 
 #[tokio::test]
 #[ignore = "a measurement"]
@@ -48,6 +48,45 @@ async fn lists_on_full_tables() {
         );
     }
     println!("worst p95: {:.2} ms", ms(worst));
+    count(&world).await;
+}
+
+/// What `include=totalCount` adds.
+async fn count(world: &World) {
+    let scope = store::OrgScope::new(ids::OrgId(uuid::Uuid::from_u128(BIG)));
+    let list = store::list::ListRequest {
+        limit: Some(1),
+        include: Some("totalCount"),
+        ..Default::default()
+    };
+    for contacts in [false, true] {
+        let mut times = Vec::new();
+        for _ in 0..40 {
+            let begun = Instant::now();
+            let total = if contacts {
+                world
+                    .records
+                    .list_contacts(&scope, &list)
+                    .await
+                    .unwrap()
+                    .total_count
+            } else {
+                world
+                    .records
+                    .list_accounts(&scope, &list)
+                    .await
+                    .unwrap()
+                    .total_count
+            };
+            times.push(begun.elapsed());
+            assert_eq!(total, Some(10_001));
+        }
+        times.sort();
+        println!(
+            "one row with totalCount, contacts {contacts}: p95 {:.2} ms",
+            ms(times[37])
+        );
+    }
 }
 
 fn ms(time: Duration) -> f64 {
