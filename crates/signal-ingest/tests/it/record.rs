@@ -162,7 +162,7 @@ async fn redelivered_batches_are_recorded_and_told_once() {
     // Each batch eight times at once, under envelopes of different ids too: the batch id counts.
     let deliveries = (0..40).map(|n: usize| {
         let mut envelope = batches[n % 5].clone();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             envelope.id = ids::EventId(new_id());
         }
         let handler = Arc::clone(&handler);
