@@ -18,7 +18,7 @@ macro_rules! packages {
         #[doc = $doc]
         pub mod $domain {
             #[doc = $doc]
-            #[allow(missing_docs, clippy::all, reason = "generated from proto/, where the comments are")]
+            #[allow(missing_docs, clippy::all, clippy::too_many_lines, reason = "generated from proto/, where the comments are")]
             pub mod v1 {
                 tonic::include_proto!($package);
             }

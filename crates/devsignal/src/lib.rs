@@ -23,7 +23,7 @@ use cli::{Cli, Command};
 /// Does what the command line asks for.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Up(args) => up::run(args).await,
+        Command::Up(args) => Box::pin(up::run(args)).await,
         Command::Doctor(args) => commands::doctor::run(&args).await,
         Command::Migrate(args) => commands::migrate::run(&args).await,
         Command::Seed(args) => commands::seed::run(&args).await,

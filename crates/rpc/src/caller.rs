@@ -31,7 +31,6 @@ pub enum Access {
 }
 
 /// The caller of `request`; without a valid principal the answer is `unauthenticated`.
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| {
         ApiError::new(

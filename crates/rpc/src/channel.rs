@@ -38,7 +38,6 @@ pub fn channel(settings: &ChannelSettings) -> Result<Channel, tonic::transport::
 }
 
 /// A request to another service on behalf of `caller`: same principal, same request id, same trace.
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 pub fn outgoing<T>(message: T, caller: &Caller) -> Result<Request<T>, Status> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();

@@ -68,6 +68,7 @@ impl Server {
     }
 
     /// Adds a service.
+    #[expect(clippy::should_implement_trait, reason = "adds to the server; nothing is summed")]
     #[must_use]
     pub fn add<S>(mut self, service: S) -> Self
     where

@@ -71,6 +71,7 @@ fn batch(org: OrgId, shape: (usize, usize), size: usize, n: usize, at: Timestamp
 }
 
 #[tokio::main]
+#[expect(clippy::too_many_lines, reason = "a program that runs from top to bottom")]
 async fn main() {
     let shape = (argument(1, 1_000), argument(2, 10));
     let (batches, size) = (argument(3, 1_000), argument(4, 500));

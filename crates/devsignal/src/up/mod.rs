@@ -40,7 +40,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 
     let started = Instant::now();
     let mut stack = Stack::start(data_dir, &lifecycle).await?;
-    let outcome = match serve(&args, data_dir, &stack, &lifecycle, started).await {
+    let outcome = match Box::pin(serve(&args, data_dir, &stack, &lifecycle, started)).await {
         Ok(()) => stack.supervise(&lifecycle).await,
         Err(error) => Err(error),
     };

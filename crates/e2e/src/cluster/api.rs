@@ -38,14 +38,24 @@ impl Api {
     /// # Errors
     /// No HTTP client can be made.
     pub fn new(base: &str, key: &str, org: OrgId) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(2)).build()?;
-        Ok(Self { http, base: base.to_owned(), key: key.to_owned(), org })
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .build()?;
+        Ok(Self {
+            http,
+            base: base.to_owned(),
+            key: key.to_owned(),
+            org,
+        })
     }
 
     /// The same organization and address with another key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {
-        Self { key: key.to_owned(), ..self.clone() }
+        Self {
+            key: key.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The key.
@@ -77,7 +87,11 @@ impl Api {
     pub async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.text().await? })
+        Ok(Answer {
+            status,
+            headers,
+            body: response.text().await?,
+        })
     }
 
     /// `GET`, whatever the status.
@@ -109,11 +123,22 @@ impl Api {
     /// # Errors
     /// The answer is another one.
     pub async fn accept(&self, signals: &[Value]) -> anyhow::Result<Vec<String>> {
-        let answer = self.post("/api/v1/signals/batch", &serde_json::json!({ "signals": signals })).await?;
+        let answer = self
+            .post(
+                "/api/v1/signals/batch",
+                &serde_json::json!({ "signals": signals }),
+            )
+            .await?;
         let verdicts = answer.json(202)?;
-        ensure!(verdicts["accepted"] == signals.len(), "not all were accepted: {verdicts}");
+        ensure!(
+            verdicts["accepted"] == signals.len(),
+            "not all were accepted: {verdicts}"
+        );
         let results = verdicts["results"].as_array().context("no results")?;
-        results.iter().map(|r| r["id"].as_str().map(str::to_owned).context("no id")).collect()
+        results
+            .iter()
+            .map(|r| r["id"].as_str().map(str::to_owned).context("no id"))
+            .collect()
     }
 
     /// Every item of a list, page by page. `path` may have filters.
@@ -128,10 +153,15 @@ impl Api {
                 request = request.query(&[("cursor", cursor)]);
             }
             let mut page = Self::send(request).await?.json(200)?;
-            let Value::Array(data) = page["data"].take() else { anyhow::bail!("no data: {page}") };
+            let Value::Array(data) = page["data"].take() else {
+                anyhow::bail!("no data: {page}")
+            };
             items.extend(data);
             let next = page["nextCursor"].as_str().map(str::to_owned);
-            ensure!(page["hasMore"] == next.is_some(), "hasMore and nextCursor disagree: {page}");
+            ensure!(
+                page["hasMore"] == next.is_some(),
+                "hasMore and nextCursor disagree: {page}"
+            );
             if next.is_none() {
                 return Ok(items);
             }
@@ -147,13 +177,21 @@ impl Answer {
     /// # Errors
     /// The status is another one, or the body is not JSON.
     pub fn json(&self, status: u16) -> anyhow::Result<Value> {
-        ensure!(self.status == status, "{status} was expected, not {}: {}", self.status, self.body);
+        ensure!(
+            self.status == status,
+            "{status} was expected, not {}: {}",
+            self.status,
+            self.body
+        );
         serde_json::from_str(&self.body).with_context(|| format!("not JSON: {}", self.body))
     }
 
     /// A header's text; empty when there is none.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }

@@ -59,7 +59,13 @@ impl Follower {
 
     async fn open(api: &Api, place: Option<String>) -> anyhow::Result<Self> {
         let told = Arc::new(RwLock::new(Told::default()));
-        let mut reader = Reader { api: api.clone(), place, told: Arc::clone(&told), buffer: Vec::new(), connection: None };
+        let mut reader = Reader {
+            api: api.clone(),
+            place,
+            told: Arc::clone(&told),
+            buffer: Vec::new(),
+            connection: None,
+        };
         while reader.place.is_none() || reader.connection.is_none() {
             reader.step().await?;
         }
@@ -73,7 +79,11 @@ impl Follower {
                 }
             }
         });
-        Ok(Self { told, begin, _task: task })
+        Ok(Self {
+            told,
+            begin,
+            _task: task,
+        })
     }
 
     /// What was told so far.
@@ -93,8 +103,13 @@ impl Told {
     /// Ids of the signals of all `signal.received`, in order.
     #[must_use]
     pub fn signals(&self) -> Vec<&str> {
-        let received = self.events.iter().filter(|event| event["type"] == "signal.received");
-        received.filter_map(|event| event.pointer("/data/signal/id")?.as_str()).collect()
+        let received = self
+            .events
+            .iter()
+            .filter(|event| event["type"] == "signal.received");
+        received
+            .filter_map(|event| event.pointer("/data/signal/id")?.as_str())
+            .collect()
     }
 
     fn add(&mut self, event: Value) {
@@ -123,9 +138,14 @@ struct Reader {
 impl Reader {
     /// Connects, or reads the next piece.
     async fn step(&mut self) -> anyhow::Result<()> {
-        let Some(connection) = &mut self.connection else { return self.connect().await };
-        let chunk = tokio::time::timeout(SILENCE, connection.chunk()).await.context("silence")??;
-        self.buffer.extend_from_slice(&chunk.context("the stream has ended")?);
+        let Some(connection) = &mut self.connection else {
+            return self.connect().await;
+        };
+        let chunk = tokio::time::timeout(SILENCE, connection.chunk())
+            .await
+            .context("silence")??;
+        self.buffer
+            .extend_from_slice(&chunk.context("the stream has ended")?);
         while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
             self.block(&String::from_utf8(block)?)?;
@@ -136,7 +156,10 @@ impl Reader {
     async fn connect(&mut self) -> anyhow::Result<()> {
         self.buffer.clear();
         // The usual time limit would end the stream.
-        let mut request = self.api.bare(Method::GET, "/api/v1/events").bearer_auth(self.api.key());
+        let mut request = self
+            .api
+            .bare(Method::GET, "/api/v1/events")
+            .bearer_auth(self.api.key());
         if let Some(place) = &self.place {
             request = request.header("last-event-id", place);
         }
@@ -145,12 +168,19 @@ impl Reader {
             bail!("{}: {}", response.status(), response.text().await?);
         }
         self.connection = Some(response);
-        self.told.write().unwrap_or_else(PoisonError::into_inner).connections += 1;
+        self.told
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .connections += 1;
         Ok(())
     }
 
     fn block(&mut self, block: &str) -> anyhow::Result<()> {
-        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let field = |name: &str| {
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
         let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(data) = field("data") {
             match serde_json::from_str(data) {

@@ -23,8 +23,8 @@ use test_kit::wait_for;
 pub use api::{Answer, Api};
 pub use events::{Follower, Told};
 pub use folder::Folder;
-pub use process::{Finished, run as run_binary};
 use process::Process;
+pub use process::{Finished, run as run_binary};
 
 /// Longest time until everything works, on a busy machine, after the last of its parts was started.
 const HEALTHY: Duration = Duration::from_secs(60);
@@ -50,8 +50,10 @@ impl Cluster {
         let mut options = PostgresOptions::new(folder.path().join("postgres"));
         // A SIGKILL is survived without it.
         options.durable = false;
-        let (postgres, nats) =
-            tokio::join!(Postgres::start(options), Nats::start(NatsOptions::new(folder.path().join("nats"))));
+        let (postgres, nats) = tokio::join!(
+            Postgres::start(options),
+            Nats::start(NatsOptions::new(folder.path().join("nats")))
+        );
         let (postgres, nats) = (postgres?, nats?);
         let [signal_ingest, identity_resolver, crm, scoring, http, grpc, admin] = ports::free()?;
         let wiring = Wiring {
@@ -66,9 +68,18 @@ impl Cluster {
             grpc,
             admin,
         };
-        let mut cluster = Self { services: BTreeMap::new(), nats, postgres, wiring, folder };
+        let mut cluster = Self {
+            services: BTreeMap::new(),
+            nats,
+            postgres,
+            wiring,
+            folder,
+        };
         let admin_url = cluster.postgres.superuser_url("postgres");
-        cluster.devsignal(&["migrate", "--admin-url", &admin_url, "--config-dir", "."], "").await?.success()?;
+        cluster
+            .devsignal(&["migrate", "--admin-url", &admin_url, "--config-dir", "."], "")
+            .await?
+            .success()?;
         for service in SERVICES {
             cluster.restart(service)?;
         }
@@ -97,7 +108,10 @@ impl Cluster {
     /// # Errors
     /// Its binary is not built, or it is running already.
     pub fn restart(&mut self, service: &'static str) -> anyhow::Result<()> {
-        ensure!(!self.services.contains_key(service), "{service} is running already");
+        ensure!(
+            !self.services.contains_key(service),
+            "{service} is running already"
+        );
         let process = Process::spawn(service, self.wiring.environment(service), &self.log(service))?;
         self.services.insert(service, process);
         Ok(())
@@ -158,7 +172,10 @@ impl Cluster {
             let ready = http.get(format!("{base}/health")).send().await.ok()?;
             let stages = http.get(format!("{base}/health/signals")).send().await.ok()?;
             let stages: serde_json::Value = stages.json().await.ok()?;
-            let reachable = stages["services"].as_array()?.iter().all(|s| s["reachable"] == true);
+            let reachable = stages["services"]
+                .as_array()?
+                .iter()
+                .all(|s| s["reachable"] == true);
             (ready.status().is_success() && reachable).then_some(())
         })
         .await;
@@ -169,10 +186,23 @@ impl Cluster {
     /// # Errors
     /// `devsignal orgs create` fails.
     pub async fn create_organization(&self, name: &str) -> anyhow::Result<Api> {
-        let made = self.devsignal(&["orgs", "create", name, "--config-dir", "."], "").await?.success()?;
-        let made: serde_json::Value = serde_json::from_str(&made.stdout).context("orgs create prints JSON")?;
-        let text = |name: &str| made[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {made}"));
-        Api::new(&format!("http://{}", self.wiring.http), &text("apiKey")?, text("orgId")?.parse()?)
+        let made = self
+            .devsignal(&["orgs", "create", name, "--config-dir", "."], "")
+            .await?
+            .success()?;
+        let made: serde_json::Value =
+            serde_json::from_str(&made.stdout).context("orgs create prints JSON")?;
+        let text = |name: &str| {
+            made[name]
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("no {name}: {made}"))
+        };
+        Api::new(
+            &format!("http://{}", self.wiring.http),
+            &text("apiKey")?,
+            text("orgId")?.parse()?,
+        )
     }
 
     /// Runs the command line to its end, with the settings of all services in its environment.
@@ -180,7 +210,9 @@ impl Cluster {
     /// # Errors
     /// It is not built, or does not end within a minute.
     pub async fn devsignal(&self, arguments: &[&str], input: &str) -> anyhow::Result<Finished> {
-        let environment = SERVICES.iter().flat_map(|service| self.wiring.environment(service));
+        let environment = SERVICES
+            .iter()
+            .flat_map(|service| self.wiring.environment(service));
         process::run("devsignal", arguments, environment, self.folder.path(), input).await
     }
 
@@ -232,5 +264,10 @@ pub fn show_tail(log: &Path) {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let tail = &lines[lines.len().saturating_sub(LINES)..];
-    eprintln!("--- {} ({} lines)\n{}", log.display(), lines.len(), tail.join("\n"));
+    eprintln!(
+        "--- {} ({} lines)\n{}",
+        log.display(),
+        lines.len(),
+        tail.join("\n")
+    );
 }

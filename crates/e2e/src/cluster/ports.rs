@@ -15,6 +15,12 @@ pub(super) fn free<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
         .filter_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(RANGE))).ok())
         .take(N)
         .collect();
-    let addresses: Vec<SocketAddr> = taken.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-    addresses.try_into().ok().context("there are not enough free ports")
+    let addresses: Vec<SocketAddr> = taken
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    addresses
+        .try_into()
+        .ok()
+        .context("there are not enough free ports")
 }

@@ -52,12 +52,19 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {service}"))?;
-        Ok(Self { service, child, log: log.to_owned() })
+        Ok(Self {
+            service,
+            child,
+            log: log.to_owned(),
+        })
     }
 
     /// SIGKILL.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
-        self.child.kill().await.with_context(|| format!("cannot kill {}", self.service))
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("cannot kill {}", self.service))
     }
 
     /// SIGTERM, and a clean end.
@@ -75,7 +82,11 @@ impl Process {
     /// It has ended by itself.
     pub(super) fn assert_running(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {
-            panic!("{} ended by itself with {status}; see {}", self.service, self.log.display());
+            panic!(
+                "{} ended by itself with {status}; see {}",
+                self.service,
+                self.log.display()
+            );
         }
     }
 }
@@ -85,7 +96,10 @@ impl Process {
 /// # Errors
 /// It has ended.
 pub fn signal(child: &Child, signal: Signal) -> anyhow::Result<()> {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
     Ok(kill_process(pid.context("the process has ended")?, signal)?)
 }
 
@@ -117,7 +131,9 @@ pub async fn run(
         drop(stdin);
     };
     let ended = tokio::time::timeout(COMMAND, async { tokio::join!(write, child.wait_with_output()).1 });
-    let output = ended.await.with_context(|| format!("{name} {arguments:?} does not end"))??;
+    let output = ended
+        .await
+        .with_context(|| format!("{name} {arguments:?} does not end"))??;
     Ok(Finished {
         status: output.status,
         stdout: String::from_utf8(output.stdout)?,

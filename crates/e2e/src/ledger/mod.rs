@@ -45,7 +45,10 @@ impl Books {
     /// How many keys have an answer.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.ids.is_empty()).count()
+        self.entries
+            .values()
+            .filter(|entry| !entry.ids.is_empty())
+            .count()
     }
 }
 
@@ -65,8 +68,12 @@ impl Ledger {
     #[must_use]
     pub fn start(api: &Api, seed: u64, writers: u64, rate: u32) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let mut ledger =
-            Self { signals: Signals::new(seed), books: Arc::default(), stop, writers: JoinSet::new() };
+        let mut ledger = Self {
+            signals: Signals::new(seed),
+            books: Arc::default(),
+            stop,
+            writers: JoinSet::new(),
+        };
         for number in 0..writers {
             let writer = writer::Writer::new(
                 api.clone(),
@@ -83,7 +90,10 @@ impl Ledger {
     /// How many keys have an answer so far.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).acknowledged()
+        self.books
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .acknowledged()
     }
 
     /// Waits until `more` further keys were answered: proof that the system works again.
@@ -92,9 +102,11 @@ impl Ledger {
     /// Not within a minute.
     pub async fn progress(&self, more: usize) {
         let goal = self.acknowledged() + more;
-        test_kit::wait_for("signals are accepted again", Duration::from_secs(60), async || {
-            (self.acknowledged() >= goal).then_some(())
-        })
+        test_kit::wait_for(
+            "signals are accepted again",
+            Duration::from_secs(60),
+            async || (self.acknowledged() >= goal).then_some(()),
+        )
         .await;
     }
 
@@ -104,11 +116,17 @@ impl Ledger {
     /// That takes more than a minute; then the system does not recover.
     pub async fn finish(mut self) -> anyhow::Result<(Signals, Books)> {
         self.stop.send_replace(true);
-        let all = async { while self.writers.join_next().await.transpose()?.is_some() {} anyhow::Ok(()) };
+        let all = async {
+            while self.writers.join_next().await.transpose()?.is_some() {}
+            anyhow::Ok(())
+        };
         let ended = tokio::time::timeout(Duration::from_secs(60), all).await;
         ended.context("signals are still without an answer after a minute")??;
         let books = std::mem::take(&mut *self.books.lock().unwrap_or_else(PoisonError::into_inner));
-        ensure!(books.acknowledged() == books.entries.len(), "keys without an answer");
+        ensure!(
+            books.acknowledged() == books.entries.len(),
+            "keys without an answer"
+        );
         Ok((self.signals, books))
     }
 }

@@ -38,7 +38,9 @@ impl Signals {
     /// The signals of a run.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { run: format!("ledger-{seed:x}") }
+        Self {
+            run: format!("ledger-{seed:x}"),
+        }
     }
 
     /// The key of signal `n`.
@@ -59,7 +61,11 @@ impl Signals {
         let spread = spread(n);
         let (company, person) = (spread % COMPANIES, spread / COMPANIES % PEOPLE);
         let domain = format!("{}-{company}.example", self.run);
-        Person { email: format!("dev{person}@{domain}"), visitor: format!("{}-v{person}-{company}", self.run), domain }
+        Person {
+            email: format!("dev{person}@{domain}"),
+            visitor: format!("{}-v{person}-{company}", self.run),
+            domain,
+        }
     }
 
     /// What signal `n` tells of them.
@@ -76,7 +82,8 @@ impl Signals {
     #[must_use]
     pub fn signal(&self, n: u64) -> Value {
         let (person, names) = (self.person(n), Self::names(n));
-        let mut signal = json!({"type": "api_call", "idempotencyKey": self.key(n), "metadata": {"number": n}});
+        let mut signal =
+            json!({"type": "api_call", "idempotencyKey": self.key(n), "metadata": {"number": n}});
         if names != Names::Visitor {
             signal["actor"] = json!({"email": person.email});
         }

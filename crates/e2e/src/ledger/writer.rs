@@ -33,9 +33,26 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Writer `place.0` of `place.1`, at `rate` signals a second.
-    pub(super) fn new(api: Api, signals: Signals, books: Arc<Mutex<Books>>, place: (u64, u64), rate: f64) -> Self {
-        let seed = signals.key(place.0).bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
-        Self { api, signals, books, dice: StdRng::seed_from_u64(seed), next: place.0, step: place.1, rate }
+    pub(super) fn new(
+        api: Api,
+        signals: Signals,
+        books: Arc<Mutex<Books>>,
+        place: (u64, u64),
+        rate: f64,
+    ) -> Self {
+        let seed = signals
+            .key(place.0)
+            .bytes()
+            .fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte));
+        Self {
+            api,
+            signals,
+            books,
+            dice: StdRng::seed_from_u64(seed),
+            next: place.0,
+            step: place.1,
+            rate,
+        }
     }
 
     /// Sends until told to stop; the last request is repeated until it is answered.
@@ -50,7 +67,11 @@ impl Writer {
     }
 
     fn choose(&mut self) -> Vec<u64> {
-        let count = if self.dice.random_bool(SINGLE) { 1 } else { self.dice.random_range(2..=MAX_BATCH) };
+        let count = if self.dice.random_bool(SINGLE) {
+            1
+        } else {
+            self.dice.random_range(2..=MAX_BATCH)
+        };
         (0..count).map(|_| self.number()).collect()
     }
 
@@ -79,7 +100,9 @@ impl Writer {
         loop {
             let sent = Api::send(self.api.request(Method::POST, path).json(&body)).await;
             match sent {
-                Ok(answer) if answer.status < 500 && answer.status != 429 => return self.note(numbers, &answer),
+                Ok(answer) if answer.status < 500 && answer.status != 429 => {
+                    return self.note(numbers, &answer);
+                }
                 _ => self.books.lock().unwrap_or_else(PoisonError::into_inner).retries += 1,
             }
             tokio::time::sleep(PAUSE).await;
@@ -92,12 +115,20 @@ impl Writer {
             Ok(verdicts) => verdicts,
             Err(error) => return books.faults.push(error.to_string()),
         };
-        let results = verdicts["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let results = verdicts["results"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if results.len() != numbers.len() {
-            books.faults.push(format!("{} verdicts on {} signals", results.len(), numbers.len()));
+            books
+                .faults
+                .push(format!("{} verdicts on {} signals", results.len(), numbers.len()));
         }
         for (number, verdict) in numbers.iter().zip(results) {
-            let (status, id) = (verdict["status"].as_str().unwrap_or_default(), verdict["id"].as_str());
+            let (status, id) = (
+                verdict["status"].as_str().unwrap_or_default(),
+                verdict["id"].as_str(),
+            );
             match (status, id) {
                 ("accepted" | "duplicate", Some(id)) => {
                     let entry = books.entries.entry(*number).or_default();

@@ -18,7 +18,15 @@ struct Cli<'a> {
 impl Cli<'_> {
     async fn run(&self, arguments: &[&str], input: &str) -> Finished {
         let arguments = [arguments, &["--data-dir", self.data_dir]].concat();
-        run_binary("devsignal", &arguments, std::iter::empty(), self.data_dir.as_ref(), input).await.unwrap()
+        run_binary(
+            "devsignal",
+            &arguments,
+            std::iter::empty(),
+            self.data_dir.as_ref(),
+            input,
+        )
+        .await
+        .unwrap()
     }
 
     async fn succeeds(&self, arguments: &[&str]) -> String {
@@ -32,7 +40,9 @@ async fn every_command_does_what_it_says() {
     let system = System::start(folder.path()).await.unwrap();
     let at = &system.endpoints;
     let api = Api::new(&at.http, &at.api_key, at.org_id.parse().unwrap()).unwrap();
-    let cli = Cli { data_dir: folder.path().to_str().unwrap() };
+    let cli = Cli {
+        data_dir: folder.path().to_str().unwrap(),
+    };
 
     assert!(cli.succeeds(&["top"]).await.contains("No accounts yet"));
     bad_lines_are_named_and_good_ones_are_taken(&cli, &api).await;
@@ -41,12 +51,22 @@ async fn every_command_does_what_it_says() {
     tail_shows_events_as_json(&cli, &api).await;
     a_new_organization_has_a_key_that_works(&cli, &api).await;
     let doctor = cli.succeeds(&["doctor"]).await;
-    assert!(doctor.contains("Postgres") && doctor.contains("nats-server") && doctor.contains("200 OK"), "{doctor}");
-    assert_eq!(cli.succeeds(&["dead-letters", "list"]).await.trim(), "no dead letters");
+    assert!(
+        doctor.contains("Postgres") && doctor.contains("nats-server") && doctor.contains("200 OK"),
+        "{doctor}"
+    );
+    assert_eq!(
+        cli.succeeds(&["dead-letters", "list"]).await.trim(),
+        "no dead letters"
+    );
     system.stop().await.unwrap();
     let after = cli.run(&["top"], "").await;
     assert_eq!(after.status.code(), Some(1));
-    assert!(after.stderr.contains("devsignal up"), "it says what to do: {}", after.stderr);
+    assert!(
+        after.stderr.contains("devsignal up"),
+        "it says what to do: {}",
+        after.stderr
+    );
 }
 
 async fn bad_lines_are_named_and_good_ones_are_taken(cli: &Cli<'_>, api: &Api) {
@@ -60,22 +80,41 @@ async fn bad_lines_are_named_and_good_ones_are_taken(cli: &Cli<'_>, api: &Api) {
         r#"{"type":"g","idempotencyKey":"line-7"}"#,
     ];
     let done = cli.run(&["ingest", "-", "--batch", "2"], &lines.join("\n")).await;
-    assert_eq!(done.status.code(), Some(1), "refused lines are a failure: {}", done.stderr);
+    assert_eq!(
+        done.status.code(),
+        Some(1),
+        "refused lines are a failure: {}",
+        done.stderr
+    );
     assert_eq!(done.stdout.trim(), "2 accepted, 1 duplicates, 3 rejected");
-    for line in ["line 3: not JSON", "line 4: invalid_timestamp at /timestamp", "line 5: not JSON"] {
+    for line in [
+        "line 3: not JSON",
+        "line 4: invalid_timestamp at /timestamp",
+        "line 5: not JSON",
+    ] {
         assert!(done.stderr.contains(line), "no {line:?} in {}", done.stderr);
     }
     listed(api, "/api/v1/accounts", |a| a["domain"] == "lines.example").await;
     let none = cli.run(&["ingest", "missing.ndjson"], "").await;
-    assert!(none.status.code() == Some(1) && none.stderr.contains("missing.ndjson"), "{}", none.stderr);
+    assert!(
+        none.status.code() == Some(1) && none.stderr.contains("missing.ndjson"),
+        "{}",
+        none.stderr
+    );
 }
 
 async fn a_second_seed_adds_none(cli: &Cli<'_>) {
     let seed = ["seed", "--signals", "2000"];
     let first = cli.succeeds(&seed).await;
-    assert!(first.contains("2000 signals accepted, 0 known already"), "{first}");
+    assert!(
+        first.contains("2000 signals accepted, 0 known already"),
+        "{first}"
+    );
     let second = cli.succeeds(&seed).await;
-    assert!(second.contains("0 signals accepted, 2000 known already"), "{second}");
+    assert!(
+        second.contains("0 signals accepted, 2000 known already"),
+        "{second}"
+    );
 }
 
 async fn top_shows_accounts_by_score(cli: &Cli<'_>, api: &Api) {
@@ -88,7 +127,10 @@ async fn top_shows_accounts_by_score(cli: &Cli<'_>, api: &Api) {
     let best = api.read("/api/v1/accounts?limit=5").await.unwrap();
     for account in best["data"].as_array().unwrap() {
         let (name, score) = (account["name"].as_str().unwrap(), account["score"].to_string());
-        let line = top.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("no {name} in\n{top}"));
+        let line = top
+            .lines()
+            .find(|line| line.contains(name))
+            .unwrap_or_else(|| panic!("no {name} in\n{top}"));
         assert!(line.contains(&score), "{score} in {line}");
     }
     assert!(cli.succeeds(&["top", "--tier", "hot"]).await.lines().count() > 0);
@@ -96,7 +138,14 @@ async fn top_shows_accounts_by_score(cli: &Cli<'_>, api: &Api) {
 
 async fn tail_shows_events_as_json(cli: &Cli<'_>, api: &Api) {
     let mut tail = Command::new(binary("devsignal").unwrap())
-        .args(["tail", "--json", "--types", "signal.received", "--data-dir", cli.data_dir])
+        .args([
+            "tail",
+            "--json",
+            "--types",
+            "signal.received",
+            "--data-dir",
+            cli.data_dir,
+        ])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -113,14 +162,23 @@ async fn tail_shows_events_as_json(cli: &Cli<'_>, api: &Api) {
     })
     .await;
     let event: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&event["type"], &event["data"]["signal"]["type"]), (&json!("signal.received"), &json!("tailed")));
+    assert_eq!(
+        (&event["type"], &event["data"]["signal"]["type"]),
+        (&json!("signal.received"), &json!("tailed"))
+    );
     tail.kill().await.unwrap();
 }
 
 async fn a_new_organization_has_a_key_that_works(cli: &Cli<'_>, api: &Api) {
     let made: Value = serde_json::from_str(&cli.succeeds(&["orgs", "create", "Second"]).await).unwrap();
     let org = made["orgId"].as_str().unwrap().parse().unwrap();
-    let second = Api { org, ..api.with_key(made["apiKey"].as_str().unwrap()) };
-    assert_eq!(second.list("/api/v1/accounts").await.unwrap(), Vec::<Value>::new());
+    let second = Api {
+        org,
+        ..api.with_key(made["apiKey"].as_str().unwrap())
+    };
+    assert_eq!(
+        second.list("/api/v1/accounts").await.unwrap(),
+        Vec::<Value>::new()
+    );
     second.accept(&[json!({"type": "x"})]).await.unwrap();
 }

@@ -54,7 +54,11 @@ async fn every_example_delivery_is_taken_and_supported_ones_become_signals_once(
         let answer = deliver(&api, &source, delivery).await.json(202).unwrap();
         let mapped = MAPPED.contains(&&*delivery.event);
         let wanted = if mapped { "accepted" } else { "ignored" };
-        assert_eq!(answer["status"], wanted, "{} {}: {answer}", delivery.event, delivery.body);
+        assert_eq!(
+            answer["status"], wanted,
+            "{} {}: {answer}",
+            delivery.event, delivery.body
+        );
         signals.extend(answer["signalId"].as_str().map(str::to_owned));
     }
     let mapped = deliveries.iter().filter(|d| MAPPED.contains(&&*d.event)).count();
@@ -63,11 +67,17 @@ async fn every_example_delivery_is_taken_and_supported_ones_become_signals_once(
 
     for delivery in &deliveries {
         let answer = deliver(&api, &source, delivery).await.json(202).unwrap();
-        let repeat = if MAPPED.contains(&&*delivery.event) { "duplicate" } else { "ignored" };
+        let repeat = if MAPPED.contains(&&*delivery.event) {
+            "duplicate"
+        } else {
+            "ignored"
+        };
         assert_eq!(answer["status"], repeat, "{} again", delivery.event);
     }
     // A signal behind the second round: once it is recorded, so would be what the round had added.
-    api.accept(&[json!({"type": "the_end", "idempotencyKey": "the-end"})]).await.unwrap();
+    api.accept(&[json!({"type": "the_end", "idempotencyKey": "the-end"})])
+        .await
+        .unwrap();
     let end = listed(&api, "/api/v1/signals?filter[type]=the_end", |_| true).await;
     let mut after = ids(&api.list("/api/v1/signals").await.unwrap());
     after.retain(|id| end["id"] != **id);
@@ -81,11 +91,18 @@ async fn every_example_delivery_is_taken_and_supported_ones_become_signals_once(
 async fn contacts_and_accounts_appear(api: &Api) {
     let github = |item: &Value| {
         let identities = item["identities"].as_array().cloned().unwrap_or_default();
-        identities.iter().any(|i| i["type"] == "github" && i["value"] == "codertocat" && i["verified"] == true)
+        identities
+            .iter()
+            .any(|i| i["type"] == "github" && i["value"] == "codertocat" && i["verified"] == true)
     };
     let contact = listed(api, "/api/v1/contacts", github).await;
     assert!(contact["name"].is_string());
-    let account = listed(api, "/api/v1/accounts", |a| a["githubOrg"].as_str().is_some_and(|o| o.eq_ignore_ascii_case("Octocoders"))).await;
+    let account = listed(api, "/api/v1/accounts", |a| {
+        a["githubOrg"]
+            .as_str()
+            .is_some_and(|o| o.eq_ignore_ascii_case("Octocoders"))
+    })
+    .await;
     assert!(account["id"].is_string());
     let source = listed(api, "/api/v1/sources", |s| s["lastSignalAt"].is_string()).await;
     assert!(source["secret"].is_null(), "a secret is shown once: {source}");
@@ -106,7 +123,11 @@ async fn wrong_signatures_are_refused(api: &Api, source: &Source, delivery: &Del
         ("nothing", &*delivery.body, ""),
     ];
     for (what, body, signature) in cases {
-        let fresh = Delivery { event: "star".into(), guid: format!("guid-{what}"), body: body.to_owned() };
+        let fresh = Delivery {
+            event: "star".into(),
+            guid: format!("guid-{what}"),
+            body: body.to_owned(),
+        };
         let answer = send(api, &source.path, &fresh, signature).await;
         let problem = answer.json(401).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(problem["code"], "invalid_signature", "{what}");
@@ -116,12 +137,26 @@ async fn wrong_signatures_are_refused(api: &Api, source: &Source, delivery: &Del
 }
 
 async fn source(api: &Api) -> Source {
-    let made = api.post("/api/v1/sources", &json!({"type": "github", "name": "Octo"})).await.unwrap();
+    let made = api
+        .post("/api/v1/sources", &json!({"type": "github", "name": "Octo"}))
+        .await
+        .unwrap();
     let location = made.header("location").to_owned();
     let made = made.json(201).unwrap();
-    assert_eq!(location, format!("/api/v1/sources/{}", made["id"].as_str().unwrap()));
-    let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name}: {made}")).to_owned();
-    Source { path: text("webhookPath"), secret: text("secret") }
+    assert_eq!(
+        location,
+        format!("/api/v1/sources/{}", made["id"].as_str().unwrap())
+    );
+    let text = |name: &str| {
+        made[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {made}"))
+            .to_owned()
+    };
+    Source {
+        path: text("webhookPath"),
+        secret: text("secret"),
+    }
 }
 
 async fn deliver(api: &Api, source: &Source, delivery: &Delivery) -> Answer {
@@ -155,7 +190,11 @@ fn examples() -> Vec<Delivery> {
     let events: Vec<Value> = serde_json::from_str(&text).unwrap();
     let all = events.iter().flat_map(|event| {
         let name = event["name"].as_str().unwrap();
-        event["examples"].as_array().unwrap().iter().map(move |example| (name, example))
+        event["examples"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(move |example| (name, example))
     });
     all.enumerate()
         .map(|(number, (event, example))| Delivery {
@@ -167,5 +206,8 @@ fn examples() -> Vec<Delivery> {
 }
 
 fn ids(items: &[Value]) -> Vec<String> {
-    items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -11,7 +11,10 @@ async fn signals_become_scored_accounts_with_evidence_and_events() {
     let follower = Follower::start(&api).await.unwrap();
     let id = a_single_signal_is_accepted(&api).await;
 
-    let account = listed(&api, "/api/v1/accounts", |a| a["domain"] == "initech.com" && a["score"].is_i64()).await;
+    let account = listed(&api, "/api/v1/accounts", |a| {
+        a["domain"] == "initech.com" && a["score"].is_i64()
+    })
+    .await;
     let account_id = account["id"].as_str().unwrap();
     the_score_adds_up_and_names_its_evidence(&api, account_id, &id).await;
     the_account_shows_what_happened(&api, account_id, &id).await;
@@ -27,21 +30,47 @@ async fn a_single_signal_is_accepted(api: &Api) -> String {
         "account": {"domain": "initech.com", "name": "Initech", "employees": 250, "country": "DE"},
         "metadata": {"package": "@initech/sdk", "version": "2.1.0"},
     });
-    let verdicts = api.post("/api/v1/signals", &signal).await.unwrap().json(202).unwrap();
-    assert_eq!((&verdicts["accepted"], &verdicts["duplicates"], &verdicts["rejected"]), (&json!(1), &json!(0), &json!(0)));
+    let verdicts = api
+        .post("/api/v1/signals", &signal)
+        .await
+        .unwrap()
+        .json(202)
+        .unwrap();
+    assert_eq!(
+        (
+            &verdicts["accepted"],
+            &verdicts["duplicates"],
+            &verdicts["rejected"]
+        ),
+        (&json!(1), &json!(0), &json!(0))
+    );
     assert!(verdicts["batchId"].is_string(), "{verdicts}");
     let results = verdicts["results"].as_array().unwrap();
-    assert_eq!((results.len(), &results[0]["index"], &results[0]["status"]), (1, &json!(0), &json!("accepted")));
+    assert_eq!(
+        (results.len(), &results[0]["index"], &results[0]["status"]),
+        (1, &json!(0), &json!("accepted"))
+    );
     let id = results[0]["id"].as_str().unwrap().to_owned();
 
-    let again = api.post("/api/v1/signals", &signal).await.unwrap().json(202).unwrap();
+    let again = api
+        .post("/api/v1/signals", &signal)
+        .await
+        .unwrap()
+        .json(202)
+        .unwrap();
     assert_eq!((&again["accepted"], &again["duplicates"]), (&json!(0), &json!(1)));
-    assert_eq!(again["results"][0]["id"], *id, "a duplicate answers the id of the first");
+    assert_eq!(
+        again["results"][0]["id"], *id,
+        "a duplicate answers the id of the first"
+    );
     id
 }
 
 async fn the_score_adds_up_and_names_its_evidence(api: &Api, account: &str, signal: &str) {
-    let score = api.read(&format!("/api/v1/accounts/{account}/score")).await.unwrap();
+    let score = api
+        .read(&format!("/api/v1/accounts/{account}/score"))
+        .await
+        .unwrap();
     assert_eq!(score["accountId"], account);
     for field in ["tier", "trend", "computedAt", "modelVersion"] {
         assert!(score[field].is_string(), "{field}: {score}");
@@ -52,7 +81,10 @@ async fn the_score_adds_up_and_names_its_evidence(api: &Api, account: &str, sign
     assert_eq!(points, score["score"].as_i64().unwrap(), "{score}");
     assert!(points > 0, "{score}");
     for factor in factors {
-        let (points, weight) = (factor["points"].as_f64().unwrap(), factor["weight"].as_f64().unwrap());
+        let (points, weight) = (
+            factor["points"].as_f64().unwrap(),
+            factor["weight"].as_f64().unwrap(),
+        );
         assert!((0.0..=weight.ceil()).contains(&points), "{factor}");
         let evidence = &factor["evidence"];
         assert!(evidence["summary"].is_string(), "{factor}");
@@ -64,28 +96,66 @@ async fn the_score_adds_up_and_names_its_evidence(api: &Api, account: &str, sign
         }
     }
     let users = factors.iter().find(|f| f["name"] == "user_count").unwrap();
-    assert_eq!((&users["evidence"]["hasData"], &users["evidence"]["count"]), (&json!(true), &json!(1)), "{users}");
-    let evidence = factors.iter().any(|f| f["evidence"]["signalIds"].as_array().is_some_and(|ids| !ids.is_empty()));
+    assert_eq!(
+        (&users["evidence"]["hasData"], &users["evidence"]["count"]),
+        (&json!(true), &json!(1)),
+        "{users}"
+    );
+    let evidence = factors.iter().any(|f| {
+        f["evidence"]["signalIds"]
+            .as_array()
+            .is_some_and(|ids| !ids.is_empty())
+    });
     assert!(evidence, "no factor links to its signals: {score}");
 }
 
 async fn the_account_shows_what_happened(api: &Api, account: &str, signal: &str) {
-    let timeline = listed(api, &format!("/api/v1/accounts/{account}/timeline"), |e| e["kind"] == "score_changed").await;
-    assert!(timeline["title"].is_string() && timeline["timestamp"].is_string(), "{timeline}");
-    let entry = listed(api, &format!("/api/v1/accounts/{account}/timeline"), |e| e["kind"] == "signal").await;
+    let timeline = listed(api, &format!("/api/v1/accounts/{account}/timeline"), |e| {
+        e["kind"] == "score_changed"
+    })
+    .await;
+    assert!(
+        timeline["title"].is_string() && timeline["timestamp"].is_string(),
+        "{timeline}"
+    );
+    let entry = listed(api, &format!("/api/v1/accounts/{account}/timeline"), |e| {
+        e["kind"] == "signal"
+    })
+    .await;
     assert_eq!(entry["id"], signal);
 
-    let signals = api.list(&format!("/api/v1/accounts/{account}/signals")).await.unwrap();
+    let signals = api
+        .list(&format!("/api/v1/accounts/{account}/signals"))
+        .await
+        .unwrap();
     assert_eq!((signals.len(), &signals[0]["id"]), (1, &json!(signal)));
     let read = api.read(&format!("/api/v1/signals/{signal}")).await.unwrap();
-    assert_eq!((&read["type"], &read["accountId"]), (&json!("package_install"), &json!(account)));
-    assert_eq!(read["metadata"], json!({"package": "@initech/sdk", "version": "2.1.0"}));
+    assert_eq!(
+        (&read["type"], &read["accountId"]),
+        (&json!("package_install"), &json!(account))
+    );
+    assert_eq!(
+        read["metadata"],
+        json!({"package": "@initech/sdk", "version": "2.1.0"})
+    );
     assert_eq!(read["accountResolution"]["rule"], "email_domain", "{read}");
-    let contact = api.read(&format!("/api/v1/contacts/{}", read["contactId"].as_str().unwrap())).await.unwrap();
-    assert_eq!((&contact["name"], &contact["email"]), (&json!("Ada"), &json!("ada@initech.com")));
+    let contact = api
+        .read(&format!(
+            "/api/v1/contacts/{}",
+            read["contactId"].as_str().unwrap()
+        ))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&contact["name"], &contact["email"]),
+        (&json!("Ada"), &json!("ada@initech.com"))
+    );
     assert_eq!(contact["accountId"], account);
     let read = api.read(&format!("/api/v1/accounts/{account}")).await.unwrap();
-    assert_eq!((&read["name"], &read["contactCount"], &read["employees"]), (&json!("Initech"), &json!(1), &json!(250)));
+    assert_eq!(
+        (&read["name"], &read["contactCount"], &read["employees"]),
+        (&json!("Initech"), &json!(1), &json!(250))
+    );
 }
 
 async fn everything_was_told(follower: &Follower, account: &str, signal: &str) {
@@ -93,15 +163,38 @@ async fn everything_was_told(follower: &Follower, account: &str, signal: &str) {
     let received = told(follower, "signal.received", of_type("signal.received")).await;
     assert_eq!(received["data"]["signal"]["id"], signal, "{received}");
     assert_eq!(received["data"]["signal"]["accountId"], account);
-    let matched = told(follower, "signal.account_matched", of_type("signal.account_matched")).await;
-    assert_eq!((&matched["data"]["signalId"], &matched["data"]["accountId"]), (&json!(signal), &json!(account)));
-    for kind in ["contact.identified", "account.discovered", "account.created", "contact.created"] {
+    let matched = told(
+        follower,
+        "signal.account_matched",
+        of_type("signal.account_matched"),
+    )
+    .await;
+    assert_eq!(
+        (&matched["data"]["signalId"], &matched["data"]["accountId"]),
+        (&json!(signal), &json!(account))
+    );
+    for kind in [
+        "contact.identified",
+        "account.discovered",
+        "account.created",
+        "contact.created",
+    ] {
         told(follower, kind, of_type(kind)).await;
     }
-    let changed = told(follower, "account.score_changed", of_type("account.score_changed")).await;
+    let changed = told(
+        follower,
+        "account.score_changed",
+        of_type("account.score_changed"),
+    )
+    .await;
     let score = &changed["data"]["score"];
     assert_eq!(score["accountId"], account, "{changed}");
-    let points: i64 = score["factors"].as_array().unwrap().iter().map(|f| f["points"].as_i64().unwrap()).sum();
+    let points: i64 = score["factors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["points"].as_i64().unwrap())
+        .sum();
     assert_eq!(points, score["score"].as_i64().unwrap());
     let told = follower.told();
     assert_eq!((told.faults, told.repeats), (Vec::new(), 0));
@@ -112,22 +205,36 @@ async fn an_anonymous_visitor_becomes_known(api: &Api, account: &str) {
     let visits = api.accept(&[visit(1), visit(2), visit(3)]).await.unwrap();
     let path = "/api/v1/signals?filter[anonymousId]=visitor-7";
     for signal in counted(api, path, 3).await {
-        assert!(signal["actorId"].is_string() && signal["contactId"].is_null() && signal["accountId"].is_null(), "{signal}");
+        assert!(
+            signal["actorId"].is_string() && signal["contactId"].is_null() && signal["accountId"].is_null(),
+            "{signal}"
+        );
     }
-    let known = json!({"type": "identify", "anonymousId": "visitor-7", "actor": {"email": "grace@initech.com"}});
+    let known =
+        json!({"type": "identify", "anonymousId": "visitor-7", "actor": {"email": "grace@initech.com"}});
     api.accept(&[known]).await.unwrap();
     let contact = listed(api, "/api/v1/contacts", |c| c["email"] == "grace@initech.com").await;
     for visit in visits {
-        let stitched = listed(api, path, |s| s["id"] == *visit && s["contactId"] == contact["id"]).await;
+        let stitched = listed(api, path, |s| {
+            s["id"] == *visit && s["contactId"] == contact["id"]
+        })
+        .await;
         assert_eq!(stitched["accountId"], account, "{stitched}");
         let timeline = format!("/api/v1/accounts/{account}/timeline");
         listed(api, &timeline, |entry| entry["id"] == *visit).await;
     }
-    listed(api, "/api/v1/accounts", |a| a["id"] == account && a["contactCount"] == 2).await;
+    listed(api, "/api/v1/accounts", |a| {
+        a["id"] == account && a["contactCount"] == 2
+    })
+    .await;
 }
 
 async fn the_pipeline_is_healthy(api: &Api) {
     let health = api.read("/health/signals").await.unwrap();
-    assert_eq!((&health["status"], &health["deadLetters"]), (&json!("ok"), &json!(0)), "{health}");
+    assert_eq!(
+        (&health["status"], &health["deadLetters"]),
+        (&json!("ok"), &json!(0)),
+        "{health}"
+    );
     assert!(health["stages"].as_array().unwrap().len() >= 8, "{health}");
 }

@@ -53,7 +53,10 @@ pub async fn rows(cluster: &Cluster) -> Vec<(String, i64)> {
     let mut counts = Vec::new();
     for table in tables {
         let query = format!("SELECT count(*) FROM {table}");
-        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut sql).await.unwrap();
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut sql)
+            .await
+            .unwrap();
         counts.push((table, count));
     }
     counts

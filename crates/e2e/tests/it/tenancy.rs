@@ -30,7 +30,10 @@ async fn no_organization_sees_a_byte_of_another() {
     keys_of_signals_belong_to_their_organization(&first, &second).await;
     a_foreign_source_is_no_source(&first, &second).await;
 
-    told(&watcher, "a score of the second", |e| e["type"] == "account.score_changed").await;
+    told(&watcher, "a score of the second", |e| {
+        e["type"] == "account.score_changed"
+    })
+    .await;
     let told = watcher.told();
     assert!(!told.events.is_empty());
     for event in &told.events {
@@ -44,7 +47,12 @@ async fn no_organization_sees_a_byte_of_another() {
 async fn fill(api: &Api, word: &str) -> Secrets {
     let follower = Follower::start(api).await.unwrap();
     let source = json!({"type": "github", "name": format!("source {word}"), "config": {"note": word}});
-    let source = api.post("/api/v1/sources", &source).await.unwrap().json(201).unwrap();
+    let source = api
+        .post("/api/v1/sources", &source)
+        .await
+        .unwrap()
+        .json(201)
+        .unwrap();
     let signal = |n: u32| {
         json!({
             "type": format!("{word}.install"), "idempotencyKey": format!("{word}-{n}"), "anonymousId": format!("{word}-v"),
@@ -56,9 +64,17 @@ async fn fill(api: &Api, word: &str) -> Secrets {
     };
     let ids = api.accept(&[signal(1), signal(2), signal(3)]).await.unwrap();
     let domain = format!("{word}.example");
-    let account = listed(api, "/api/v1/accounts", |a| a["domain"] == *domain && a["score"].is_i64()).await;
+    let account = listed(api, "/api/v1/accounts", |a| {
+        a["domain"] == *domain && a["score"].is_i64()
+    })
+    .await;
     let contact = counted(api, "/api/v1/contacts", 3).await.remove(0);
-    listed(api, &format!("/api/v1/accounts/{}/timeline", text(&account)), |e| e["kind"] == "score_changed").await;
+    listed(
+        api,
+        &format!("/api/v1/accounts/{}/timeline", text(&account)),
+        |e| e["kind"] == "score_changed",
+    )
+    .await;
     let routes = vec![
         ("/api/v1/signals/{id}", ids[0].clone()),
         ("/api/v1/accounts/{id}", text(&account)),
@@ -68,21 +84,36 @@ async fn fill(api: &Api, word: &str) -> Secrets {
         ("/api/v1/contacts/{id}", text(&contact)),
         ("/api/v1/sources/{id}", text(&source)),
     ];
-    Secrets { routes, place: follower.begin.clone() }
+    Secrets {
+        routes,
+        place: follower.begin.clone(),
+    }
 }
 
 async fn lists_show_only_ones_own(first: &Api, second: &Api) {
     let id = listed(first, "/api/v1/accounts", |a| a["score"].is_i64()).await;
     let id = text(&id);
-    for path in ["/api/v1/signals", "/api/v1/sources", "/api/v1/accounts", "/api/v1/contacts"] {
+    for path in [
+        "/api/v1/signals",
+        "/api/v1/sources",
+        "/api/v1/accounts",
+        "/api/v1/contacts",
+    ] {
         let (own, theirs) = (first.list(path).await.unwrap(), second.list(path).await.unwrap());
         assert!(!own.is_empty() && !theirs.is_empty(), "{path}");
-        assert!(own.iter().all(|item| item.to_string().contains(CANARY)), "{path}: the canary does not sing");
+        assert!(
+            own.iter().all(|item| item.to_string().contains(CANARY)),
+            "{path}: the canary does not sing"
+        );
         for item in theirs {
             assert_clean(&item.to_string(), first);
         }
         let counted = second.read(&format!("{path}?include=totalCount")).await.unwrap();
-        assert_eq!(counted["totalCount"], counted["data"].as_array().unwrap().len(), "{path}");
+        assert_eq!(
+            counted["totalCount"],
+            counted["data"].as_array().unwrap().len(),
+            "{path}"
+        );
     }
     for filter in [
         format!("/api/v1/signals?filter[type]={CANARY}.install"),
@@ -92,8 +123,15 @@ async fn lists_show_only_ones_own(first: &Api, second: &Api) {
         format!("/api/v1/contacts?filter[email]=dev1@{CANARY}.example"),
         format!("/api/v1/accounts?filter[domain]={CANARY}.example"),
     ] {
-        assert!(!first.list(&filter).await.unwrap().is_empty(), "{filter} finds nothing of one's own");
-        assert_eq!(second.list(&filter).await.unwrap(), Vec::<Value>::new(), "{filter}");
+        assert!(
+            !first.list(&filter).await.unwrap().is_empty(),
+            "{filter} finds nothing of one's own"
+        );
+        assert_eq!(
+            second.list(&filter).await.unwrap(),
+            Vec::<Value>::new(),
+            "{filter}"
+        );
     }
 }
 
@@ -113,7 +151,9 @@ async fn foreign_ids_are_like_unknown_ones(second: &Api, secrets: &Secrets) {
                     request = request.json(&json!({"name": "taken over"}));
                 }
                 let answer = Api::send(request).await.unwrap();
-                let mut problem = answer.json(404).unwrap_or_else(|e| panic!("{method} {route} {id}: {e}"));
+                let mut problem = answer
+                    .json(404)
+                    .unwrap_or_else(|e| panic!("{method} {route} {id}: {e}"));
                 assert!(!answer.body.contains(CANARY));
                 problem.as_object_mut().unwrap().remove("requestId");
                 answers.push(problem);
@@ -134,13 +174,22 @@ async fn nothing_of_the_first_was_changed(first: &Api, secrets: &Secrets) {
 async fn cursors_belong_to_their_organization(first: &Api, second: &Api, secrets: &Secrets) {
     for path in ["/api/v1/signals", "/api/v1/contacts"] {
         let page = first.read(&format!("{path}?limit=1")).await.unwrap();
-        let cursor = page["nextCursor"].as_str().unwrap_or_else(|| panic!("one page only: {page}"));
+        let cursor = page["nextCursor"]
+            .as_str()
+            .unwrap_or_else(|| panic!("one page only: {page}"));
         let next = format!("{path}?limit=1&cursor={cursor}");
         assert_eq!(first.get(&next).await.unwrap().status, 200);
-        assert_eq!(second.get(&next).await.unwrap().json(400).unwrap()["code"], "invalid_cursor", "{path}");
+        assert_eq!(
+            second.get(&next).await.unwrap().json(400).unwrap()["code"],
+            "invalid_cursor",
+            "{path}"
+        );
     }
     let events = format!("/api/v1/events?after={}", secrets.place);
-    assert_eq!(second.get(&events).await.unwrap().json(400).unwrap()["code"], "invalid_cursor");
+    assert_eq!(
+        second.get(&events).await.unwrap().json(400).unwrap()["code"],
+        "invalid_cursor"
+    );
 }
 
 async fn keys_of_signals_belong_to_their_organization(first: &Api, second: &Api) {
@@ -155,7 +204,10 @@ async fn a_foreign_source_is_no_source(first: &Api, second: &Api) {
     let source = first.list("/api/v1/sources").await.unwrap().remove(0);
     let mut answers = Vec::new();
     for id in [text(&source), "018f3c5e-0000-7000-8000-00000000abcd".to_owned()] {
-        let answer = second.post("/api/v1/signals", &json!({"type": "x", "sourceId": id})).await.unwrap();
+        let answer = second
+            .post("/api/v1/signals", &json!({"type": "x", "sourceId": id}))
+            .await
+            .unwrap();
         let mut problem = answer.json(400).unwrap();
         problem.as_object_mut().unwrap().remove("requestId");
         answers.push(problem);
@@ -170,26 +222,41 @@ async fn the_catalogue_shows_no_way_around(cluster: &Cluster) {
         assert_eq!(violations, Vec::<String>::new(), "{schema}");
     }
     let ways = [
-        ("CREATE TABLE crm.leak (org_id uuid, id uuid)", "leak has org_id but no forced row-level security"),
-        ("CREATE VIEW crm.leak AS SELECT * FROM crm.contacts", "view leak lacks security_invoker"),
+        (
+            "CREATE TABLE crm.leak (org_id uuid, id uuid)",
+            "leak has org_id but no forced row-level security",
+        ),
+        (
+            "CREATE VIEW crm.leak AS SELECT * FROM crm.contacts",
+            "view leak lacks security_invoker",
+        ),
         (
             "CREATE TABLE crm.leak (org_id uuid, id uuid, of uuid, other uuid, FOREIGN KEY (other, of) REFERENCES crm.accounts)",
             "leaves out org_id",
         ),
-        ("GRANT TRUNCATE ON crm.accounts TO crm_app", "TRUNCATE on table accounts"),
+        (
+            "GRANT TRUNCATE ON crm.accounts TO crm_app",
+            "TRUNCATE on table accounts",
+        ),
         ("ALTER ROLE crm_app BYPASSRLS", "may bypass row-level security"),
     ];
     for (statement, sentence) in ways {
         sqlx::query("BEGIN").execute(&mut sql).await.unwrap();
         sqlx::query(statement).execute(&mut sql).await.unwrap();
         let violations = store::catalog::violations(&mut sql, "crm").await.unwrap();
-        assert!(violations.iter().any(|v| v.contains(sentence)), "{statement}: {violations:?}");
+        assert!(
+            violations.iter().any(|v| v.contains(sentence)),
+            "{statement}: {violations:?}"
+        );
         sqlx::query("ROLLBACK").execute(&mut sql).await.unwrap();
     }
 }
 
 fn assert_clean(seen: &str, first: &Api) {
-    assert!(!seen.contains(CANARY) && !seen.contains(&first.org.to_string()), "{seen}");
+    assert!(
+        !seen.contains(CANARY) && !seen.contains(&first.org.to_string()),
+        "{seen}"
+    );
 }
 
 fn text(item: &Value) -> String {

@@ -19,7 +19,10 @@ impl Keys {
             let api = subject.cluster.create_organization("Other").await.unwrap();
             let statement = format!("UPDATE gateway.api_keys SET {what} WHERE org_id = $1");
             let done = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(api.org.uuid());
-            let done = done.execute(&mut subject.cluster.sql().await.unwrap()).await.unwrap();
+            let done = done
+                .execute(&mut subject.cluster.sql().await.unwrap())
+                .await
+                .unwrap();
             assert_eq!(done.rows_affected(), 1);
             api.key().to_owned()
         };
@@ -34,9 +37,15 @@ impl Keys {
 
 pub(super) fn rows(subject: &Subject, keys: &Keys) -> Vec<Row> {
     let good = subject.api.key();
-    let bare = |path: &str| subject.api.bare(Method::GET, path).timeout(std::time::Duration::from_secs(10));
+    let bare = |path: &str| {
+        subject
+            .api
+            .bare(Method::GET, path)
+            .timeout(std::time::Duration::from_secs(10))
+    };
     let none = |name: &str, request: RequestBuilder| Row::new(name, request, 401, "unauthenticated");
-    let header = |name: &str, value: &str| none(name, bare("/api/v1/accounts").header("authorization", value));
+    let header =
+        |name: &str, value: &str| none(name, bare("/api/v1/accounts").header("authorization", value));
     let mut rows = vec![
         header("an empty header", ""),
         header("no scheme", good),
@@ -46,28 +55,57 @@ pub(super) fn rows(subject: &Subject, keys: &Keys) -> Vec<Row> {
         header("two tokens", &format!("Bearer {good} {good}")),
         header("a token and more", &format!("Bearer {good}x")),
         header("half a token", &format!("Bearer {}", &good[..good.len() / 2])),
-        header("an unsigned JWT", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."),
+        header(
+            "an unsigned JWT",
+            "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.",
+        ),
         header("SQL", "Bearer ' OR 1=1--"),
         header("8 KiB", &format!("Bearer {}", "x".repeat(8_000))),
         header("another secret", &format!("Bearer {}", other_secret(good))),
         header("nobody's id", &format!("Bearer {}", other_id(good))),
         header("a revoked key", &format!("Bearer {}", keys.revoked)),
         header("an expired key", &format!("Bearer {}", keys.expired)),
-        none("the key in the query", bare(&format!("/api/v1/accounts?apiKey={good}"))),
-        none("the key in another header", bare("/api/v1/accounts").header("x-api-key", good)),
-        none("two headers", bare("/api/v1/accounts").bearer_auth(good).bearer_auth(good)),
+        none(
+            "the key in the query",
+            bare(&format!("/api/v1/accounts?apiKey={good}")),
+        ),
+        none(
+            "the key in another header",
+            bare("/api/v1/accounts").header("x-api-key", good),
+        ),
+        none(
+            "two headers",
+            bare("/api/v1/accounts").bearer_auth(good).bearer_auth(good),
+        ),
     ];
-    for path in ["/api/v1/signals", "/api/v1/accounts", "/api/v1/contacts", "/api/v1/sources", "/api/v1/events"] {
+    for path in [
+        "/api/v1/signals",
+        "/api/v1/accounts",
+        "/api/v1/contacts",
+        "/api/v1/sources",
+        "/api/v1/events",
+    ] {
         rows.push(none(path, bare(path)));
     }
     let body = json!({"type": "x", "signals": [{"type": "x"}], "name": "x"});
     for path in ["/api/v1/signals", "/api/v1/signals/batch", "/api/v1/sources"] {
         rows.push(none(path, subject.api.bare(Method::POST, path).json(&body)));
-        rows.push(none(path, subject.api.bare(Method::POST, path).json(&body).bearer_auth(&keys.revoked)));
+        rows.push(none(
+            path,
+            subject
+                .api
+                .bare(Method::POST, path)
+                .json(&body)
+                .bearer_auth(&keys.revoked),
+        ));
     }
     let denied = |name: &str, key: &str, method: Method, path: &str| {
         let request = subject.api.bare(method, path).bearer_auth(key);
-        let request = if path == "/api/v1/sources" { request.json(&json!({"type": "github", "name": "x"})) } else { request.json(&json!({"type": "x"})) };
+        let request = if path == "/api/v1/sources" {
+            request.json(&json!({"type": "github", "name": "x"}))
+        } else {
+            request.json(&json!({"type": "x"}))
+        };
         Row::new(format!("{name} {path}"), request, 403, "permission_denied")
     };
     rows.extend([
@@ -75,8 +113,24 @@ pub(super) fn rows(subject: &Subject, keys: &Keys) -> Vec<Row> {
         denied("a viewer", &keys.viewer, Method::POST, "/api/v1/sources"),
         denied("another scope", &keys.scoped, Method::POST, "/api/v1/signals"),
         denied("another scope", &keys.scoped, Method::POST, "/api/v1/sources"),
-        Row::new("another scope", subject.api.with_key(&keys.scoped).request(Method::GET, "/api/v1/contacts"), 403, "permission_denied"),
-        Row::new("another scope", subject.api.with_key(&keys.scoped).request(Method::GET, "/api/v1/events"), 403, "permission_denied"),
+        Row::new(
+            "another scope",
+            subject
+                .api
+                .with_key(&keys.scoped)
+                .request(Method::GET, "/api/v1/contacts"),
+            403,
+            "permission_denied",
+        ),
+        Row::new(
+            "another scope",
+            subject
+                .api
+                .with_key(&keys.scoped)
+                .request(Method::GET, "/api/v1/events"),
+            403,
+            "permission_denied",
+        ),
     ]);
     rows
 }

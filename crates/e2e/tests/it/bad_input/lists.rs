@@ -9,38 +9,92 @@ const NOBODY: &str = "018f3c5e-0000-7000-8000-00000000abcd";
 
 pub(super) fn ids(subject: &Subject) -> Vec<Row> {
     let mut rows = Vec::new();
-    let routes = ["signals/{}", "accounts/{}", "accounts/{}/score", "accounts/{}/timeline", "accounts/{}/signals", "contacts/{}", "sources/{}"];
-    let own = [&subject.signal, &subject.account, &subject.account, &subject.account, &subject.account, &subject.contact, &subject.source];
+    let routes = [
+        "signals/{}",
+        "accounts/{}",
+        "accounts/{}/score",
+        "accounts/{}/timeline",
+        "accounts/{}/signals",
+        "contacts/{}",
+        "sources/{}",
+    ];
+    let own = [
+        &subject.signal,
+        &subject.account,
+        &subject.account,
+        &subject.account,
+        &subject.account,
+        &subject.contact,
+        &subject.source,
+    ];
     let upper = subject.account.to_uppercase();
     for (number, route) in routes.into_iter().enumerate() {
         let get = |name: &str, id: &str, status, code| {
             let path = format!("/api/v1/{}", route.replace("{}", id));
             Row::new(format!("{name}: {path}"), subject.get(&path), status, code)
         };
-        for bad in ["1", "-1", "x", "018f3c5e", "%7B018f3c5e-0000-7000-8000-00000000abcd%7D", "018f3c5e00007000800000000000abcd", "[]", "%27%20OR%201=1--", "%00", "018f3c5e-0000-7000-8000-00000000abcg"] {
+        for bad in [
+            "1",
+            "-1",
+            "x",
+            "018f3c5e",
+            "%7B018f3c5e-0000-7000-8000-00000000abcd%7D",
+            "018f3c5e00007000800000000000abcd",
+            "[]",
+            "%27%20OR%201=1--",
+            "%00",
+            "018f3c5e-0000-7000-8000-00000000abcg",
+        ] {
             rows.push(get("no id", bad, 400, "invalid_id"));
         }
         rows.push(get("nobody's", NOBODY, 404, "not_found"));
-        rows.push(get("the nil id", "00000000-0000-0000-0000-000000000000", 404, "not_found"));
-        rows.push(get("the last id", "ffffffff-ffff-ffff-ffff-ffffffffffff", 404, "not_found"));
+        rows.push(get(
+            "the nil id",
+            "00000000-0000-0000-0000-000000000000",
+            404,
+            "not_found",
+        ));
+        rows.push(get(
+            "the last id",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            404,
+            "not_found",
+        ));
         for other in own.into_iter().filter(|id| **id != *own[number]) {
             rows.push(get("another type's", other, 404, "not_found"));
         }
     }
     // Path segments are read once: an encoded slash makes no further segment.
     let odd = [
-        (format!("/api/v1/accounts/{}%2Fscore", subject.account), 400, "invalid_id"),
-        (format!("/api/v1/accounts/%2e%2e/{}", subject.account), 404, "not_found"),
+        (
+            format!("/api/v1/accounts/{}%2Fscore", subject.account),
+            400,
+            "invalid_id",
+        ),
+        (
+            format!("/api/v1/accounts/%2e%2e/{}", subject.account),
+            404,
+            "not_found",
+        ),
         (format!("/api/v1/accounts/{upper}/nothing"), 404, "not_found"),
         ("/api/v1/accounts/%ff".to_owned(), 400, "invalid_id"),
         ("/api/v1/nothing".to_owned(), 404, "not_found"),
         ("/API/V1/accounts".to_owned(), 404, "not_found"),
         ("/".to_owned(), 404, "not_found"),
     ];
-    rows.extend(odd.into_iter().map(|(path, status, code)| Row::new(path.clone(), subject.get(&path), status, code)));
+    rows.extend(
+        odd.into_iter()
+            .map(|(path, status, code)| Row::new(path.clone(), subject.get(&path), status, code)),
+    );
     let list = |name: &str, query: &str| Row::new(name, subject.get(query), 400, "invalid_parameter");
-    rows.push(list("a filter that is no id", "/api/v1/signals?filter[accountId]=1"));
-    rows.push(list("a filter that is no id", "/api/v1/contacts?filter[accountId]=x"));
+    rows.push(list(
+        "a filter that is no id",
+        "/api/v1/signals?filter[accountId]=1",
+    ));
+    rows.push(list(
+        "a filter that is no id",
+        "/api/v1/contacts?filter[accountId]=x",
+    ));
     rows
 }
 
@@ -52,14 +106,40 @@ pub(super) async fn paging(subject: &Subject) -> Vec<Row> {
     };
     for list in ["signals", "accounts", "contacts", "sources"] {
         for query in [
-            "limit=0", "limit=-1", "limit=201", "limit=2147483648", "limit=1e2", "limit=x", "limit=", "limit=5&limit=5",
-            "sort=password", "sort=--name", "sort=name;drop", "sort=org_id", "sort=", "offset=5", "page=2",
-            "filter[orgId]=x", "filter[nothing]=x", "filter=x", "filter[]=x", "include=everything", "include=",
-            "limit=5%00", "%ff=1",
+            "limit=0",
+            "limit=-1",
+            "limit=201",
+            "limit=2147483648",
+            "limit=1e2",
+            "limit=x",
+            "limit=",
+            "limit=5&limit=5",
+            "sort=password",
+            "sort=--name",
+            "sort=name;drop",
+            "sort=org_id",
+            "sort=",
+            "offset=5",
+            "page=2",
+            "filter[orgId]=x",
+            "filter[nothing]=x",
+            "filter=x",
+            "filter[]=x",
+            "include=everything",
+            "include=",
+            "limit=5%00",
+            "%ff=1",
         ] {
             rows.push(row(list, query, "invalid_parameter"));
         }
-        for cursor in ["x", "AAAA", "eyJvZmZzZXQiOjEwfQ", "%22%22", "null", &"A".repeat(3_000)] {
+        for cursor in [
+            "x",
+            "AAAA",
+            "eyJvZmZzZXQiOjEwfQ",
+            "%22%22",
+            "null",
+            &"A".repeat(3_000),
+        ] {
             rows.push(row(list, &format!("cursor={cursor}"), "invalid_cursor"));
         }
     }
@@ -73,15 +153,38 @@ pub(super) async fn paging(subject: &Subject) -> Vec<Row> {
         rows.push(row(list, query, "invalid_parameter"));
     }
     for list in ["signals", "contacts"] {
-        let page = subject.api.read(&format!("/api/v1/{list}?limit=1")).await.unwrap();
-        let cursor = page["nextCursor"].as_str().unwrap_or_else(|| panic!("{page}")).to_owned();
+        let page = subject
+            .api
+            .read(&format!("/api/v1/{list}?limit=1"))
+            .await
+            .unwrap();
+        let cursor = page["nextCursor"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{page}"))
+            .to_owned();
         let other = if list == "signals" { "contacts" } else { "signals" };
         let sorted = if list == "signals" { "timestamp" } else { "name" };
-        let filtered = if list == "signals" { "filter[type]=visit" } else { "filter[email]=dev1@initech.com" };
+        let filtered = if list == "signals" {
+            "filter[type]=visit"
+        } else {
+            "filter[email]=dev1@initech.com"
+        };
         rows.push(row(other, &format!("cursor={cursor}"), "invalid_cursor"));
-        rows.push(row(list, &format!("limit=1&sort={sorted}&cursor={cursor}"), "invalid_cursor"));
-        rows.push(row(list, &format!("limit=1&{filtered}&cursor={cursor}"), "invalid_cursor"));
-        rows.push(row(list, &format!("limit=1&cursor={}", &cursor[..cursor.len() - 1]), "invalid_cursor"));
+        rows.push(row(
+            list,
+            &format!("limit=1&sort={sorted}&cursor={cursor}"),
+            "invalid_cursor",
+        ));
+        rows.push(row(
+            list,
+            &format!("limit=1&{filtered}&cursor={cursor}"),
+            "invalid_cursor",
+        ));
+        rows.push(row(
+            list,
+            &format!("limit=1&cursor={}", &cursor[..cursor.len() - 1]),
+            "invalid_cursor",
+        ));
         rows.push(row(list, &format!("limit=1&cursor={cursor}A"), "invalid_cursor"));
     }
     for query in ["after=x", &format!("after={}", "A".repeat(59))] {
@@ -97,10 +200,29 @@ pub(super) fn writes(subject: &Subject) -> Vec<Row> {
     let send = |method: Method, path: &str, body: &Value| subject.api.request(method, path).json(body);
     let account = format!("/api/v1/accounts/{}", subject.account);
     let source = format!("/api/v1/sources/{}", subject.source);
-    let patch = |path: &str, body: Value| Row::new(format!("PATCH {body}"), send(Method::PATCH, path, &body), 400, "validation_failed");
-    let post = |body: Value| Row::new(format!("POST {body}"), send(Method::POST, "/api/v1/sources", &body), 400, "validation_failed");
+    let patch = |path: &str, body: Value| {
+        Row::new(
+            format!("PATCH {body}"),
+            send(Method::PATCH, path, &body),
+            400,
+            "validation_failed",
+        )
+    };
+    let post = |body: Value| {
+        Row::new(
+            format!("POST {body}"),
+            send(Method::POST, "/api/v1/sources", &body),
+            400,
+            "validation_failed",
+        )
+    };
     let method = |method: Method, path: &str| {
-        Row::new(format!("{method} {path}"), send(method, path, &json!({})), 405, "method_not_allowed")
+        Row::new(
+            format!("{method} {path}"),
+            send(method, path, &json!({})),
+            405,
+            "method_not_allowed",
+        )
     };
     vec![
         patch(&account, json!({"orgId": NOBODY})),

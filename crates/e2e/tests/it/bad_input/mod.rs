@@ -25,7 +25,13 @@ struct Row {
 
 impl Row {
     fn new(name: impl Into<String>, request: RequestBuilder, status: u16, code: &'static str) -> Self {
-        Self { name: name.into(), request, status, code, place: None }
+        Self {
+            name: name.into(),
+            request,
+            status,
+            code,
+            place: None,
+        }
     }
 
     fn at(mut self, place: &'static str) -> Self {
@@ -47,15 +53,28 @@ struct Subject {
 impl Subject {
     async fn start() -> Self {
         let (cluster, api) = cluster().await;
-        let source = api.post("/api/v1/sources", &json!({"type": "website", "name": "Site"})).await.unwrap();
+        let source = api
+            .post("/api/v1/sources", &json!({"type": "website", "name": "Site"}))
+            .await
+            .unwrap();
         let source = id(&source.json(201).unwrap());
         let signals = [1, 2, 3].map(|n| {
             json!({"type": "visit", "idempotencyKey": format!("known-{n}"), "actor": {"email": format!("dev{n}@initech.com")}})
         });
         let ids = api.accept(&signals).await.unwrap();
-        let account = id(&listed(&api, "/api/v1/accounts", |a| a["score"].is_i64() && a["contactCount"] == 3).await);
+        let account = id(&listed(&api, "/api/v1/accounts", |a| {
+            a["score"].is_i64() && a["contactCount"] == 3
+        })
+        .await);
         let contact = id(&listed(&api, "/api/v1/contacts", |_| true).await);
-        Self { cluster, api, account, contact, signal: ids[0].clone(), source }
+        Self {
+            cluster,
+            api,
+            account,
+            contact,
+            signal: ids[0].clone(),
+            source,
+        }
     }
 
     /// A `POST` of a signal's text as it is.
@@ -69,7 +88,10 @@ impl Subject {
     }
 
     fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> RequestBuilder {
-        self.api.request(Method::POST, path).header("content-type", "application/json").body(body.into())
+        self.api
+            .request(Method::POST, path)
+            .header("content-type", "application/json")
+            .body(body.into())
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -79,7 +101,14 @@ impl Subject {
     /// Sends every row; all that is wrong is told at the end.
     async fn refuses(&self, class: &str, table: Vec<Row>) {
         let (before, mut wrong) = (rows(&self.cluster).await, Vec::new());
-        for Row { name, request, status, code, place } in table {
+        for Row {
+            name,
+            request,
+            status,
+            code,
+            place,
+        } in table
+        {
             let answer = match Api::send(request).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -91,8 +120,17 @@ impl Subject {
                 wrong.push(format!("{name}: {why}"));
             }
         }
-        assert!(wrong.is_empty(), "{class}: {} rows are wrong:\n{}", wrong.len(), wrong.join("\n"));
-        assert_eq!(rows(&self.cluster).await, before, "{class}: something was changed");
+        assert!(
+            wrong.is_empty(),
+            "{class}: {} rows are wrong:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
+        assert_eq!(
+            rows(&self.cluster).await,
+            before,
+            "{class}: something was changed"
+        );
     }
 }
 
@@ -104,18 +142,32 @@ fn judge(answer: &Answer, status: u16, code: &str, place: Option<&str>) -> Resul
         return Err(format!("{status} {code} was expected: {}", told()));
     }
     if answer.header("content-type") != "application/problem+json" || problem["status"] != status {
-        return Err(format!("no problem document: {} {}", answer.header("content-type"), told()));
+        return Err(format!(
+            "no problem document: {} {}",
+            answer.header("content-type"),
+            told()
+        ));
     }
     let request_id = problem["requestId"].as_str().unwrap_or_default();
     if request_id.is_empty() || request_id != answer.header("request-id") {
-        return Err(format!("request id {:?}: {}", answer.header("request-id"), told()));
+        return Err(format!(
+            "request id {:?}: {}",
+            answer.header("request-id"),
+            told()
+        ));
     }
-    let whole = ["type", "title", "detail"].iter().all(|field| problem[field].is_string());
+    let whole = ["type", "title", "detail"]
+        .iter()
+        .all(|field| problem[field].is_string());
     if !whole || !problem["retryable"].is_boolean() || !problem["errors"].is_array() {
         return Err(format!("not whole: {}", told()));
     }
     let error = &problem["errors"][0];
-    let found = format!("{} {}", error["code"].as_str().unwrap_or_default(), error["pointer"].as_str().unwrap_or_default());
+    let found = format!(
+        "{} {}",
+        error["code"].as_str().unwrap_or_default(),
+        error["pointer"].as_str().unwrap_or_default()
+    );
     match place {
         Some(place) if place != found => Err(format!("{place:?} was expected, not {found:?}: {}", told())),
         _ => Ok(()),

@@ -7,7 +7,12 @@ async fn nothing_is_lost_or_doubled_while_the_broker_is_killed_and_wiped() {
     let mut trial = Trial::start().await;
     for kill in 0..KILLS {
         a_moment().await;
-        redelivery::force(&mut trial.cluster.sql().await.unwrap(), trial.api.org, redelivery::SHARE).await;
+        redelivery::force(
+            &mut trial.cluster.sql().await.unwrap(),
+            trial.api.org,
+            redelivery::SHARE,
+        )
+        .await;
         trial.cluster.kill_nats().await.unwrap();
         // The broker is not needed for an answer.
         trial.ledger.progress(PROGRESS).await;

@@ -46,7 +46,12 @@ impl Trial {
         eprintln!("seed of the ledger: {seed:#x}");
         let ledger = Ledger::start(&api, seed, 4, RATE);
         ledger.progress(PROGRESS).await;
-        Self { cluster, api, ledger, follower }
+        Self {
+            cluster,
+            api,
+            ledger,
+            follower,
+        }
     }
 
     /// Stops the client, lets the system come to rest, and compares.
@@ -55,7 +60,9 @@ impl Trial {
         self.cluster.wait_healthy().await;
         let (signals, books) = self.ledger.finish().await.unwrap();
         let mut sql = self.cluster.sql().await.unwrap();
-        checker::settle(&mut sql, self.api.org, &books, SETTLE).await.unwrap();
+        checker::settle(&mut sql, self.api.org, &books, SETTLE)
+            .await
+            .unwrap();
         drop(sql);
         // A client that begins again where this one began is told the same.
         let again = Follower::after(&self.api, &self.follower.begin).await.unwrap();
@@ -70,7 +77,9 @@ impl Trial {
         let mut sql = self.cluster.sql().await.unwrap();
         for follower in [&self.follower, &again] {
             let told = follower.told();
-            let violations = checker::check(&mut sql, self.api.org, &signals, &books, &told).await.unwrap();
+            let violations = checker::check(&mut sql, self.api.org, &signals, &books, &told)
+                .await
+                .unwrap();
             let (keys, retries) = (books.entries.len(), books.retries);
             eprintln!(
                 "{keys} keys, {retries} requests again, {} events over {} connections, {} of them again",
@@ -92,9 +101,14 @@ async fn a_moment() {
 
 /// Waits until a signal that is sent now has gone all the way.
 async fn goes_all_the_way(api: &Api, follower: &Follower, key: &str) {
-    let ids = api.accept(&[json!({"type": "probe", "idempotencyKey": key})]).await.unwrap();
+    let ids = api
+        .accept(&[json!({"type": "probe", "idempotencyKey": key})])
+        .await
+        .unwrap();
     wait_for("a new signal is told", SETTLE, async || {
-        follower.find(|event| event.pointer("/data/signal/id").is_some_and(|id| *id == ids[0])).map(drop)
+        follower
+            .find(|event| event.pointer("/data/signal/id").is_some_and(|id| *id == ids[0]))
+            .map(drop)
     })
     .await;
 }

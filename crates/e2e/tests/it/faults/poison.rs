@@ -11,8 +11,16 @@ use crate::support::{SOON, cluster, listed};
 
 /// Who publishes it, the event, and whose consumer gives up on it.
 const POISONS: [(&str, &str, &str); 6] = [
-    ("signal_ingest", "pipeline.{org}.signals.accepted", "identity_resolver"),
-    ("identity_resolver", "pipeline.{org}.signals.resolved", "signal_ingest"),
+    (
+        "signal_ingest",
+        "pipeline.{org}.signals.accepted",
+        "identity_resolver",
+    ),
+    (
+        "identity_resolver",
+        "pipeline.{org}.signals.resolved",
+        "signal_ingest",
+    ),
     ("signal_ingest", "evt.{org}.signals.recorded", "scoring"),
     ("identity_resolver", "evt.{org}.contact.identified", "crm"),
     ("identity_resolver", "evt.{org}.account.discovered", "crm"),
@@ -29,12 +37,20 @@ async fn a_poison_message_is_dead_lettered_and_its_neighbours_are_unharmed() {
             let subject = subject.replace("{org}", &api.org.to_string());
             let id = publish(&cluster, &api, publisher, &subject, encoding).await;
             let letter = dead_letter(&cluster, consumer, id).await;
-            assert!(letter.contains("payload"), "the reason says what is wrong: {letter}");
+            assert!(
+                letter.contains("payload"),
+                "the reason says what is wrong: {letter}"
+            );
             goes_all_the_way(&api, &follower, &format!("after-{number}-{encoding}")).await;
         }
     }
-    api.accept(&[json!({"type": "x", "actor": {"email": "dev@neighbour.example"}})]).await.unwrap();
-    listed(&api, "/api/v1/accounts", |a| a["domain"] == "neighbour.example" && a["score"].is_i64()).await;
+    api.accept(&[json!({"type": "x", "actor": {"email": "dev@neighbour.example"}})])
+        .await
+        .unwrap();
+    listed(&api, "/api/v1/accounts", |a| {
+        a["domain"] == "neighbour.example" && a["score"].is_i64()
+    })
+    .await;
 
     the_command_line_lists_them(&cluster).await;
     let health = wait_for("health tells of dead letters", SOON, async || {
@@ -76,7 +92,13 @@ async fn dead_letter(cluster: &Cluster, consumer: &str, message: Uuid) -> String
 
 async fn the_command_line_lists_them(cluster: &Cluster) {
     let list = ["dead-letters", "list", "--config-dir", "."];
-    let shown = cluster.devsignal(&list, "").await.unwrap().success().unwrap().stdout;
+    let shown = cluster
+        .devsignal(&list, "")
+        .await
+        .unwrap()
+        .success()
+        .unwrap()
+        .stdout;
     for (_, subject, consumer) in POISONS {
         let kind = subject.split_once("}.").unwrap().1;
         let service = consumer.replace('_', "-");
@@ -85,6 +107,12 @@ async fn the_command_line_lists_them(cluster: &Cluster) {
         assert!(shown.contains(kind), "no {kind} in:\n{shown}");
     }
     let redrive = ["dead-letters", "redrive", "--all", "--config-dir", "."];
-    let asked = cluster.devsignal(&redrive, "").await.unwrap().success().unwrap().stdout;
+    let asked = cluster
+        .devsignal(&redrive, "")
+        .await
+        .unwrap()
+        .success()
+        .unwrap()
+        .stdout;
     assert!(asked.contains("will be handled again"), "{asked}");
 }

@@ -18,9 +18,11 @@ pub const SHARE: f64 = 0.05;
 /// Copies a share of the published batches; at least one of each kind. Returns how many.
 pub async fn force(sql: &mut PgConnection, org: OrgId, share: f64) -> u64 {
     let mut copied = 0;
-    for (schema, kind) in
-        [("signal_ingest", "signals.accepted"), ("identity_resolver", "signals.resolved"), ("signal_ingest", "signals.recorded")]
-    {
+    for (schema, kind) in [
+        ("signal_ingest", "signals.accepted"),
+        ("identity_resolver", "signals.resolved"),
+        ("signal_ingest", "signals.recorded"),
+    ] {
         let choose = format!(
             "SELECT id FROM {schema}.outbox WHERE org_id = $1 AND published_at IS NOT NULL AND subject LIKE '%.' || $2 \
              ORDER BY random() LIMIT (SELECT greatest(1, ceil(count(*) * $3))::bigint FROM {schema}.outbox \
@@ -39,7 +41,12 @@ pub async fn force(sql: &mut PgConnection, org: OrgId, share: f64) -> u64 {
              SELECT copy, org_id, subject, about, source, encoding, traceparent, payload, occurred_at \
              FROM unnest($1::uuid[], $2::uuid[]) AS pairs (original, copy) JOIN {schema}.outbox ON id = original"
         );
-        let done = sqlx::query(sqlx::AssertSqlSafe(copy)).bind(&chosen).bind(&copies).execute(&mut *sql).await.unwrap();
+        let done = sqlx::query(sqlx::AssertSqlSafe(copy))
+            .bind(&chosen)
+            .bind(&copies)
+            .execute(&mut *sql)
+            .await
+            .unwrap();
         copied += done.rows_affected();
     }
     copied
