@@ -1,4 +1,11 @@
 //! The rules of the workspace that no compiler holds: who may use whom, how long a file may be, where versions stand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    clippy::unnecessary_operation,
+    reason = "tests fail by panicking, and tables of cases are long"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,6 +14,8 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 const SERVICES: &[&str] = &["gateway", "signal-ingest", "identity-resolver", "crm", "scoring"];
 const MAX_FILE_LINES: usize = 400;
+/// Tests may be longer: they are read case by case.
+const MAX_TEST_FILE_LINES: usize = 600;
 
 /// What a shared crate may use of this workspace. A service may use all of these and never another service.
 fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
@@ -118,7 +127,14 @@ fn files_are_short_and_say_what_they_own() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let lines = text.lines().count();
-        if lines > MAX_FILE_LINES {
+        let is_test = file.components().any(|part| part.as_os_str() == "tests");
+        if lines
+            > if is_test {
+                MAX_TEST_FILE_LINES
+            } else {
+                MAX_FILE_LINES
+            }
+        {
             violations.push(format!("{}: {lines} lines", file.display()));
         }
         if !text.starts_with("//!") {

@@ -29,11 +29,14 @@ pub async fn measure(system: &System, time: Duration, results: &mut Results) -> 
         next: Arc::new(AtomicU64::new(0)),
     };
     let (seen, mut events) = mpsc::unbounded_channel();
-    let listening = tokio::spawn(listen(
-        system.endpoints.http.clone(),
-        system.endpoints.api_key.clone(),
-        seen,
-    ));
+    let listening = lifecycle::detach(
+        "listen",
+        listen(
+            system.endpoints.http.clone(),
+            system.endpoints.api_key.clone(),
+            seen,
+        ),
+    );
     let probing = probe(system, time);
     let (load, probes) = tokio::join!(background.open_loop(time, BACKGROUND_RATE), probing);
     let (load, mut probes) = (load?, probes?);
@@ -62,7 +65,7 @@ pub async fn measure(system: &System, time: Duration, results: &mut Results) -> 
         ceiling: "–".into(),
         ratio: None,
         goal: "p50 ≤ 100 ms, p99 ≤ 500 ms".into(),
-        reached: ms(50.0) <= 100.0 && ms(99.0) <= 500.0 && probes.is_empty() && latency.len() > 0,
+        reached: ms(50.0) <= 100.0 && ms(99.0) <= 500.0 && probes.is_empty() && !latency.is_empty(),
     });
     Ok(())
 }

@@ -171,11 +171,8 @@ async fn tail_shows_events_as_json(cli: &Cli<'_>, api: &Api) {
 
 async fn a_new_organization_has_a_key_that_works(cli: &Cli<'_>, api: &Api) {
     let made: Value = serde_json::from_str(&cli.succeeds(&["orgs", "create", "Second"]).await).unwrap();
-    let org = made["orgId"].as_str().unwrap().parse().unwrap();
-    let second = Api {
-        org,
-        ..api.with_key(made["apiKey"].as_str().unwrap())
-    };
+    let mut second = api.with_key(made["apiKey"].as_str().unwrap());
+    second.org = made["orgId"].as_str().unwrap().parse().unwrap();
     assert_eq!(
         second.list("/api/v1/accounts").await.unwrap(),
         Vec::<Value>::new()

@@ -52,10 +52,11 @@ pub(super) fn actors_of(batches: &[&Batch]) -> Actors {
     columns
 }
 
-/// Takes the identity locks of the organizations, shared with other roll-ups.
+/// Takes the identity locks of the organizations, shared with other roll-ups. In passing, see [`super::by_index`].
 pub(super) async fn lock_shared(tx: &mut Tx, orgs: &[Uuid]) -> Result<(), ScoringError> {
     sqlx::query(
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended('scoring/identity/' || o, 0))
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended('scoring/identity/' || o, 0)),
+                set_config('enable_seqscan', 'off', true)
          FROM unnest($1::uuid[]) o ORDER BY o",
     )
     .bind(orgs)

@@ -61,6 +61,16 @@ async fn begin_once(pipeline: &PipelineDb, delivered: &Delivered) -> Result<Opti
     Ok(None)
 }
 
+/// Has the transaction's statements planned without sequential scans. Prepared statements keep their plan, and a plan
+/// made while a table was small would scan it from end to end until the next ANALYZE, a minute in which a new
+/// installation can take in millions of signals.
+pub(crate) async fn by_index(tx: &mut Tx) -> Result<(), ScoringError> {
+    sqlx::query("SET LOCAL enable_seqscan = off")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Times in Postgres have microseconds; what is computed with must be what is stored.
 #[must_use]
 pub fn micros(at: Timestamp) -> Timestamp {

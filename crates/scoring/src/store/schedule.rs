@@ -79,6 +79,12 @@ pub async fn claim(
     lease: SignedDuration,
 ) -> Result<Claim, ScoringError> {
     let mut tx = pipeline.begin().await?;
+    // A claim that a crash forgets is claimed again: it need not wait for the disk. For the rest see `by_index`.
+    sqlx::query(
+        "SELECT set_config('synchronous_commit', 'off', true), set_config('enable_seqscan', 'off', true)",
+    )
+    .execute(&mut *tx)
+    .await?;
     let rows = sqlx::query(
         "WITH living AS MATERIALIZED (
              SELECT org_id, account_id FROM schedule WHERE dirty AND due_at <= $1
@@ -102,10 +108,6 @@ pub async fn claim(
         tx.rollback().await;
         return Ok(Claim::default());
     }
-    // A claim that a crash forgets is claimed again: it need not wait for the disk.
-    sqlx::query("SET LOCAL synchronous_commit = off")
-        .execute(&mut *tx)
-        .await?;
     tx.commit().await?;
     let accounts = rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     Ok(Claim {

@@ -17,7 +17,7 @@ use crate::error::ScoringError;
 use crate::metrics::ScoringMetrics;
 use crate::store::models::Models;
 use crate::store::schedule::{self, Claim, Finish};
-use crate::store::{micros, scores};
+use crate::store::{by_index, micros, scores};
 
 /// An account whose score fails is tried again after this time, so that it does not take a place in every round.
 const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(60);
@@ -175,6 +175,7 @@ impl Scorer {
         accounts: &[(Uuid, Uuid)],
     ) -> Result<(Vec<Finish>, u64), ScoringError> {
         let now = self.now();
+        by_index(tx).await?;
         let computed = compute_all(tx, &self.models, accounts, &self.pacing, now).await?;
         let (mut rows, mut rest) = (
             Vec::with_capacity(computed.len()),

@@ -1,4 +1,4 @@
-//! The statements of the hot path find their rows by index on a filled table: the real ones, counted by the server.
+//! The statements of the hot path find their rows by index, also in small tables: the real ones, counted by the server.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ async fn fill(world: &World, org: ids::OrgId) -> Vec<Uuid> {
     let mut admin = world.admin().await;
     let now = world.now() - SignedDuration::from_hours(24 * 60);
     for statement in [
+        // Its summaries are made by sequential scans in the background, which would be counted.
+        "DROP INDEX score_history_age",
         "INSERT INTO activity SELECT $1, ('a' || lpad(to_hex(n % 2000), 31, '0'))::uuid, ($2::timestamptz)::date + (n / 2000) % 50,
              ('b' || lpad(to_hex(n % 7919), 31, '0'))::uuid, 'api_call', 'f' || n % 9, '', 3, $2, $2, gen_random_uuid()
          FROM generate_series(1, 100000) n ON CONFLICT DO NOTHING",
@@ -21,11 +23,11 @@ async fn fill(world: &World, org: ids::OrgId) -> Vec<Uuid> {
         "INSERT INTO usage_readings SELECT $1, ('a' || lpad(to_hex(n % 2000), 31, '0'))::uuid, ($2::timestamptz)::date,
              ('b' || lpad(to_hex(n), 31, '0'))::uuid, 'm', 1, 2, $2, gen_random_uuid() FROM generate_series(1, 20000) n",
         "INSERT INTO firmographics SELECT $1, ('a' || lpad(to_hex(n), 31, '0'))::uuid, 'discovered', 1, 5
-         FROM generate_series(0, 39999) n WHERE $2 IS NOT NULL",
+         FROM generate_series(0, 1999) n WHERE $2 IS NOT NULL",
         "INSERT INTO schedule SELECT $1, ('a' || lpad(to_hex(n), 31, '0'))::uuid, false, false, $2::timestamptz + interval '1 year'
-         FROM generate_series(0, 39999) n",
+         FROM generate_series(0, 1999) n",
         "INSERT INTO scores SELECT $1, ('a' || lpad(to_hex(n), 31, '0'))::uuid, 9, 1, 2, NULL, 1, 1, $2, 'default@1', ''
-         FROM generate_series(0, 39999) n",
+         FROM generate_series(0, 1999) n",
         "INSERT INTO score_history SELECT $1, ('a' || lpad(to_hex(n % 2000), 31, '0'))::uuid, $2::timestamptz + n * interval '1 s', n,
              5, 1, 2, '{1,1,1,1,1,0,0,0}', 'default@1' FROM generate_series(1, 40000) n",
         "INSERT INTO actor_aliases SELECT $1, ('c' || lpad(to_hex(n), 31, '0'))::uuid, ('b' || lpad(to_hex(n), 31, '0'))::uuid, NULL, $2
