@@ -29,8 +29,10 @@ pub async fn run(scorer: Scorer, poke: Arc<Notify>, shutdown: Shutdown) -> Resul
         let started = Instant::now();
         let scored = scorer.round().await?;
         // As much pause as work, within bounds: what happens meanwhile is scored together, and the roll-ups, which all
-        // else waits for, get their share of the database.
-        let pause = started.elapsed().clamp(breath, LONGEST_BREATH.max(breath));
+        // else waits for, get their share of the database. With more waiting than fits into a round, a quarter of it.
+        let is_full = scored >= usize::try_from(scorer.settings().round_accounts).unwrap_or(usize::MAX);
+        let share = started.elapsed() / if is_full { 4 } else { 1 };
+        let pause = share.clamp(breath, LONGEST_BREATH.max(breath));
         if scored > 0 {
             shutdown_or(&shutdown, sleep(pause)).await;
             continue;
