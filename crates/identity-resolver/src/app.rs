@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use ::store::Stores;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
-use eventbus::{Bus, BusError, ConsumerSpec, Relay, StageReporter, spawn_consumer};
+use eventbus::{Bus, ConsumerSpec, Relay, StageReporter, spawn_consumer};
 use ids::{Clock, IdGen};
 use lifecycle::Lifecycle;
 use rpc::{Server, Verifier};
-use telemetry::{Metrics, TelemetryError};
+use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::SERVICE;
 use crate::config::Settings;
-use crate::events::{self, SignalsAccepted};
-use crate::memory::Memory;
-use crate::metrics::ResolverMetrics;
+use crate::error::StartError;
+use crate::events::{AcceptedHandler, EVENT};
 use crate::resolver::Resolver;
+use crate::{CONSUMER, SERVICE};
 
 /// What the service stands on.
 pub struct Deps {
@@ -36,17 +35,6 @@ pub struct Deps {
     pub verifier: Verifier,
 }
 
-/// Why the service did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The bus cannot be used.
-    #[error("the bus cannot be used")]
-    Bus(#[from] BusError),
-    /// A metric cannot be registered.
-    #[error("a metric cannot be registered")]
-    Metrics(#[from] TelemetryError),
-}
-
 /// Starts the relay, the consumer and the gRPC server on `listener`; all are registered with the lifecycle. Returns once
 /// they run.
 ///
@@ -62,25 +50,26 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         ids,
         verifier,
     } = deps;
-    let memory = Memory::new(settings.resolver.cached_actors, settings.resolver.cached_accounts);
-    let resolver = Resolver::new(
-        stores.pipeline.clone(),
-        (Arc::clone(clock), Arc::clone(ids)),
-        memory,
-        ResolverMetrics::new(metrics)?,
-    );
+    let server = Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
+        .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)));
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
-    let spec = ConsumerSpec::new(SERVICE, events::EVENT).concurrency(settings.resolver.concurrency);
+    let resolver = Resolver::new(
+        &stores.pipeline,
+        &settings.resolver,
+        Arc::clone(clock),
+        Arc::clone(ids),
+        metrics,
+    )?;
+    let spec = ConsumerSpec::new(SERVICE, EVENT).concurrency(settings.consumer.concurrency);
+    debug_assert_eq!(spec.durable(), CONSUMER);
     spawn_consumer(
         bus,
         stores,
         spec,
-        Arc::new(SignalsAccepted(resolver)),
+        Arc::new(AcceptedHandler(Arc::new(resolver))),
         lifecycle,
         metrics,
     )?;
-    Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
-        .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)))
-        .serve(listener, lifecycle);
+    server.serve(listener, lifecycle);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The settings of identity-resolver, one struct per concern; `default.toml` is their reference.
+//! The resolver's settings, one struct per concern; `default.toml` is their reference.
 
 use std::path::Path;
 
@@ -22,7 +22,9 @@ pub struct Settings {
     pub grpc: ServerSettings,
     /// Whom to believe.
     pub security: SecuritySettings,
-    /// Resolving.
+    /// The batches taken in.
+    pub consumer: ConsumerSettings,
+    /// Units of work and memory.
     pub resolver: ResolverSettings,
     /// The schema.
     pub database: DbSettings,
@@ -40,16 +42,24 @@ pub struct SecuritySettings {
     pub principal_keys: Vec<String>,
 }
 
-/// Resolving.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// The batches taken in.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ResolverSettings {
+pub struct ConsumerSettings {
     /// Batches in hand at once.
     pub concurrency: usize,
-    /// Actors kept in memory.
-    pub cached_actors: u64,
-    /// Accounts kept in memory.
-    pub cached_accounts: u64,
+}
+
+/// Units of work and memory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverSettings {
+    /// Signals of one organization that are resolved in one transaction; a batch above it still is, alone.
+    pub max_unit_signals: usize,
+    /// Persons and visitors that are kept in memory, over all organizations.
+    pub memory_actors: u64,
+    /// Accounts that are kept in memory, over all organizations.
+    pub memory_accounts: u64,
 }
 
 impl Settings {
@@ -73,24 +83,69 @@ impl Validate for Settings {
         self.telemetry
             .check()
             .map_err(|error| SettingsError::invalid("telemetry.log_filter", error.to_string()))?;
-        if self.security.principal_keys.is_empty() {
-            return Err(SettingsError::invalid(
-                "security.principal_keys",
-                "at least one key is needed, or no call could be believed",
-            ));
-        }
-        if !(1..=256).contains(&self.resolver.concurrency) {
-            return Err(SettingsError::invalid(
-                "resolver.concurrency",
-                "must be from 1 to 256",
-            ));
-        }
-        if self.resolver.cached_actors == 0 || self.resolver.cached_accounts == 0 {
-            return Err(SettingsError::invalid(
-                "resolver.cached_actors",
-                "the caches must hold something",
-            ));
-        }
-        Ok(())
+        let rule = |holds: bool, key: &str, reason: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(SettingsError::invalid(key, reason))
+            }
+        };
+        rule(
+            !self.security.principal_keys.is_empty(),
+            "security.principal_keys",
+            "at least one key is needed, or no call could be believed",
+        )?;
+        rule(
+            (1..=256).contains(&self.consumer.concurrency),
+            "consumer.concurrency",
+            "it must be from 1 to 256",
+        )?;
+        rule(
+            (1..=16_384).contains(&self.resolver.max_unit_signals),
+            "resolver.max_unit_signals",
+            "it must be from 1 to 16384",
+        )?;
+        rule(
+            self.resolver.memory_actors >= 1_000,
+            "resolver.memory_actors",
+            "it must be at least 1000",
+        )?;
+        rule(
+            self.resolver.memory_accounts >= 1_000,
+            "resolver.memory_accounts",
+            "it must be at least 1000",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn load(overrides: serde_json::Value) -> Result<Settings, SettingsError> {
+        Settings::load(None, std::iter::empty(), Some(overrides))
+    }
+
+    #[test]
+    fn the_defaults_need_only_a_key() {
+        assert!(
+            load(json!({}))
+                .unwrap_err()
+                .to_string()
+                .contains("security.principal_keys")
+        );
+        let settings = load(json!({"security": {"principal_keys": ["k"]}})).unwrap();
+        assert_eq!(settings.database.schema, crate::SCHEMA);
+    }
+
+    #[test]
+    fn unknown_keys_and_senseless_values_refuse_to_boot() {
+        let key = json!({"principal_keys": ["k"]});
+        assert!(load(json!({"security": key, "consumer": {"concurrency": 0}})).is_err());
+        assert!(load(json!({"security": key, "resolver": {"max_unit_signals": 0}})).is_err());
+        assert!(load(json!({"security": key, "resolver": {"memory_actors": 1}})).is_err());
+        assert!(load(json!({"security": key, "resolver": {"memry": 1}})).is_err());
     }
 }

@@ -1,28 +1,15 @@
-//! What can go wrong in this service.
+//! Why the service does not start.
 
-use eventbus::HandlerError;
-use store::{Class, StoreError};
+use eventbus::BusError;
+use telemetry::TelemetryError;
 
-/// A batch could not be resolved.
+/// A failure of the start.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The batch holds an id or a time that is none.
-    #[error("the batch's {0} is not valid")]
-    Malformed(&'static str),
-}
-
-impl ResolveError {
-    /// As the bus needs it: what would fail again is poison.
-    #[must_use]
-    pub fn into_handler(self) -> HandlerError {
-        match &self {
-            Self::Malformed(_) => HandlerError::poison(self),
-            // What a check refuses now it will refuse again.
-            Self::Store(error) if matches!(error.class(), Class::Check { .. }) => HandlerError::poison(self),
-            Self::Store(_) => HandlerError::retry(self),
-        }
-    }
+pub enum StartError {
+    /// The bus cannot be used.
+    #[error("the bus cannot be used")]
+    Bus(#[from] BusError),
+    /// A metric cannot be registered.
+    #[error("a metric cannot be registered")]
+    Metrics(#[from] TelemetryError),
 }

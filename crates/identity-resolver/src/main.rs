@@ -1,4 +1,4 @@
-//! The identity-resolver service as a process of its own.
+//! The identity-resolver as a process of its own.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 /// Each phase of the shutdown has this long.
 const PHASE_BUDGET: Duration = Duration::from_secs(10);
 
-/// Who did it and for which company, for DevSignal.
+/// Works out who did it and for which company.
 #[derive(Parser)]
 #[command(version)]
 struct Args {

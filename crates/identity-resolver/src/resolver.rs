@@ -1,275 +1,262 @@
-//! One unit of work: a batch of accepted signals becomes a batch of resolved ones, with everything that was decided on the
-//! way, in one transaction.
+//! The unit of work: some batches of one organization, resolved and told in one transaction.
 //!
-//! Contract. Decisions of an organization have one order: whoever decides something new holds the lock of its row in
-//! `org_epochs`. A batch whose identities are all known, at the epoch that the database shows, decides nothing and takes no
-//! lock. A merge that another replica commits between that look and this commit leaves a batch with an actor that is no
-//! more; whoever consumes the batch applies `identity.merged` to it, whichever comes first.
+//! Two ways. When all that the signals name is in memory and tells nothing new, the transaction only claims the batches,
+//! checks that no other replica has revised anything since (the epoch), and tells the resolved batches. Otherwise the
+//! unit takes the organization's lock, catches up with what others revised, reads what is missing, decides, writes. The
+//! lock gives the decisions of all replicas one order, so that two who see a person for the first time make one.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
-use ::store::{PipelineDb, Tx, inbox};
-use contracts::signals::v1::{SignalsAccepted, SignalsResolved};
-use eventbus::enqueue_all;
-use ids::{BatchId, Clock, IdGen, OrgId};
-use parking_lot::Mutex;
+use ::store::{PipelineDb, StoreError, Tx, inbox, retry};
+use contracts::Envelope;
+use ids::{Clock, IdGen, OrgId};
+use telemetry::{Metrics, TelemetryError};
 
+use crate::CONSUMER;
+use crate::config::ResolverSettings;
 use crate::domain::{Attribution, Changes, Claims, Seen, World, resolve};
-use crate::error::ResolveError;
+use crate::events::{Accepted, announcements, resolved};
+use crate::lanes::{Group, Known, Lane, Lanes};
 use crate::memory::{Memory, Slot};
 use crate::metrics::ResolverMetrics;
-use crate::store::{self, Wanted, epochs};
-use crate::wire::{self, Announcer};
+use crate::store::{epochs, load, write};
 
-/// Name under which batches are claimed.
-const CONSUMER: &str = "identity-resolver_signals_accepted";
-
-/// Resolves batches. Cheap to clone.
-#[derive(Clone)]
+/// Resolves batches. One per process: its memory and its lanes are only worth something when they are shared.
 pub struct Resolver {
     db: PipelineDb,
+    memory: Memory,
+    lanes: Lanes<Accepted>,
+    max_unit_signals: usize,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
-    memory: Arc<Memory>,
-    lanes: Arc<Mutex<HashMap<OrgId, Arc<Lane>>>>,
     metrics: ResolverMetrics,
 }
 
-/// Batches of one organization go one after the other in this process: they would wait for each other in the database.
-type Lane = tokio::sync::Mutex<View>;
-
-/// What this process remembers of an organization.
-struct View {
-    slot: Slot,
-    /// The epoch that the slot's entries are of; `None` when it has none.
-    epoch: Option<i64>,
-}
-
-/// What a batch came to.
-struct Outcome {
-    attributions: Vec<Attribution>,
-    changes: Changes,
+/// A unit that was resolved from memory alone and decided nothing.
+struct ByMemory {
     epoch: i64,
+    /// One event per batch of the group.
+    events: Vec<Envelope>,
+    attributions: Vec<Attribution>,
 }
 
 impl Resolver {
-    /// A resolver over these.
-    #[must_use]
-    pub fn new(
-        db: PipelineDb,
-        (clock, ids): (Arc<dyn Clock>, Arc<dyn IdGen>),
-        memory: Memory,
-        metrics: ResolverMetrics,
-    ) -> Self {
-        Self {
-            db,
-            clock,
-            ids,
-            memory: Arc::new(memory),
-            lanes: Arc::default(),
-            metrics,
-        }
-    }
-
-    /// Resolves a batch, once: a batch that was resolved before changes nothing.
+    /// A resolver without any memory yet.
     ///
     /// # Errors
-    /// [`ResolveError::Malformed`], or the database failed; nothing was stored.
-    pub async fn resolve(&self, org: OrgId, batch: SignalsAccepted) -> Result<(), ResolveError> {
-        let started = Instant::now();
-        let id: BatchId = batch
-            .batch_id
-            .parse()
-            .map_err(|_| ResolveError::Malformed("batch id"))?;
-        let claims: Vec<(Claims, Seen)> = batch.signals.iter().map(wire::claims).collect::<Result<_, _>>()?;
-        let lane = self.lane(org);
-        let mut view = lane.lock().await;
-        let outcome = self.unit(org, id, batch, &claims, &mut view).await;
-        if outcome.is_err() {
-            // Whether it was committed may not be known: what is remembered is given up.
-            *view = self.fresh();
-        }
-        self.metrics
-            .batch_seconds
-            .observe(started.elapsed().as_secs_f64());
-        outcome
+    /// A conflict of metrics.
+    pub fn new(
+        db: &PipelineDb,
+        settings: &ResolverSettings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGen>,
+        metrics: &Metrics,
+    ) -> Result<Self, TelemetryError> {
+        Ok(Self {
+            db: db.clone(),
+            memory: Memory::new(settings.memory_actors, settings.memory_accounts),
+            lanes: Lanes::new(),
+            max_unit_signals: settings.max_unit_signals,
+            clock,
+            ids,
+            metrics: ResolverMetrics::new(metrics)?,
+        })
     }
 
-    fn lane(&self, org: OrgId) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock();
-        Arc::clone(
-            lanes
-                .entry(org)
-                .or_insert_with(|| Arc::new(Lane::new(self.fresh()))),
-        )
-    }
-
-    fn fresh(&self) -> View {
-        View {
-            slot: self.memory.new_slot(),
-            epoch: None,
+    /// Resolves a batch and tells so; has no effect when that was done before. Returns after the commit.
+    ///
+    /// # Errors
+    /// The database failed; whether the batch was resolved is known when the same batch is given again.
+    pub async fn resolve(&self, batch: Accepted) -> Result<(), StoreError> {
+        let lane = self.lanes.of(batch.org, || self.memory.new_slot());
+        let weight = batch.signals.len();
+        let ticket = lane.join(Arc::new(batch), weight);
+        let mut alone = false;
+        loop {
+            let Some(group) = ticket.turn(self.max_unit_signals, alone).await else {
+                return Ok(());
+            };
+            match self.work(&lane, &group).await {
+                Ok(()) => {
+                    group.done();
+                    return Ok(());
+                }
+                // Another batch of the group may be the cause: it must not take this one down with it.
+                Err(error) if group.batches.len() > 1 => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a unit failed; its batches are tried alone"
+                    );
+                    alone = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
-    async fn unit(
-        &self,
-        org: OrgId,
-        id: BatchId,
-        batch: SignalsAccepted,
-        claims: &[(Claims, Seen)],
-        view: &mut View,
-    ) -> Result<(), ResolveError> {
-        let mut tx = self.db.begin().await?;
-        if !inbox::claim(&mut tx, CONSUMER, id.uuid()).await? {
-            tx.rollback().await;
-            return Ok(());
-        }
-        let seen = epochs::read(&mut tx, org).await?;
-        self.catch_up(&mut tx, org, seen, view).await?;
-        let outcome = match self.remembered(claims, view, seen) {
-            Some(outcome) => outcome,
-            None => self.decide(&mut tx, org, claims, view).await?,
-        };
-        self.tell(&mut tx, org, batch, &outcome).await?;
-        tx.commit().await?;
-        view.epoch = Some(outcome.epoch);
-        self.memory.learn(view.slot, &outcome.changes);
-        self.count(&outcome);
+    async fn work(&self, lane: &Lane<Accepted>, group: &Group<'_, Accepted>) -> Result<(), StoreError> {
+        let timer = self.metrics.seconds.start_timer();
+        retry(|| self.attempt(lane, &group.batches)).await?;
+        timer.observe_duration();
         Ok(())
     }
 
-    /// Gives up what others revised since the view's epoch.
+    async fn attempt(&self, lane: &Lane<Accepted>, group: &[Arc<Accepted>]) -> Result<(), StoreError> {
+        let Some(org) = group.first().map(|batch| batch.org) else {
+            return Ok(());
+        };
+        let ready = self.by_memory(lane.known(), group);
+        let mut tx = self.db.begin().await?;
+        let fresh = claim(&mut tx, group).await?;
+        self.metrics.repeated(group.len() - fresh.len());
+        if fresh.is_empty() {
+            return tx.commit().await;
+        }
+        if let Some(ready) = ready
+            && epochs::read(&mut tx, org).await? == ready.epoch
+        {
+            let events: Vec<_> = fresh
+                .iter()
+                .filter_map(|place| ready.events.get(*place).cloned())
+                .collect();
+            eventbus::enqueue_all(&mut tx, &events).await?;
+            tx.commit().await?;
+            self.metrics.known(fresh.len(), &ready.attributions);
+            return Ok(());
+        }
+        let batches: Vec<_> = fresh.into_iter().filter_map(|place| group.get(place)).collect();
+        self.decide(tx, org, lane, &batches).await
+    }
+
+    /// Resolves from memory; `None` when something is missing there, or something new is learnt.
+    fn by_memory(&self, known: Known, group: &[Arc<Accepted>]) -> Option<ByMemory> {
+        let epoch = known.epoch?;
+        let mut world = World::default();
+        if !self
+            .memory
+            .recall(known.slot, claims(group), &mut world)
+            .is_empty()
+        {
+            return None;
+        }
+        let attributions = resolve(&mut world, signals(group), &*self.ids);
+        if !world.finish().is_empty() {
+            return None;
+        }
+        let events = self.resolved_events(group, &attributions);
+        Some(ByMemory {
+            epoch,
+            events,
+            attributions,
+        })
+    }
+
+    /// Decides what the batches tell, under the organization's lock.
+    async fn decide(
+        &self,
+        mut tx: Tx,
+        org: OrgId,
+        lane: &Lane<Accepted>,
+        batches: &[&Arc<Accepted>],
+    ) -> Result<(), StoreError> {
+        let epoch = epochs::lock(&mut tx, org).await?;
+        let slot = self.catch_up(&mut tx, org, lane, epoch).await?;
+        let mut world = World::default();
+        let wanted = self.memory.recall(slot, claims(batches), &mut world);
+        load(&mut tx, org, &wanted, &mut world).await?;
+        // Committed by others before we had the lock, so worth keeping whatever becomes of this unit.
+        self.memory.keep(slot, &wanted, &world);
+        let attributions = resolve(&mut world, signals(batches), &*self.ids);
+        let changes = world.finish();
+        let next = if changes.revises() { epoch + 1 } else { epoch };
+        self.store(&mut tx, org, &changes, next).await?;
+        let mut events = announcements(org, &changes.announcements, self.clock.now(), &*self.ids);
+        events.extend(self.resolved_events(batches, &attributions));
+        eventbus::enqueue_all(&mut tx, &events).await?;
+        tx.commit().await?;
+        self.memory.learn(slot, &changes);
+        lane.set_known(Known {
+            slot,
+            epoch: Some(next),
+        });
+        self.metrics.decided(batches.len(), &attributions, &changes);
+        Ok(())
+    }
+
+    async fn store(&self, tx: &mut Tx, org: OrgId, changes: &Changes, epoch: i64) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        write(tx, org, changes, epoch, self.clock.now(), &*self.ids).await?;
+        if changes.revises() {
+            epochs::advance(tx, org, epoch).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what others have revised since this process last looked. What is left in memory is valid at `epoch`.
     async fn catch_up(
         &self,
         tx: &mut Tx,
         org: OrgId,
+        lane: &Lane<Accepted>,
         epoch: i64,
-        view: &mut View,
-    ) -> Result<(), ResolveError> {
-        match view.epoch {
-            None => {}
-            Some(known) if known == epoch => return Ok(()),
-            // Time went back: a database that was restored.
-            Some(known) if known > epoch => *view = self.fresh(),
-            Some(known) => {
-                let revised = epochs::revised_since(tx, org, known).await?;
+    ) -> Result<Slot, StoreError> {
+        let mut known = lane.known();
+        match known.epoch {
+            Some(then) if then == epoch => return Ok(known.slot),
+            Some(then) if then < epoch => {
+                let revised = epochs::revised_since(tx, org, then).await?;
                 if revised.too_many {
-                    *view = self.fresh();
+                    known.slot = self.memory.new_slot();
                 } else {
-                    self.memory.forget(view.slot, &revised);
+                    self.memory.forget(known.slot, &revised);
                 }
             }
+            // The first look; or a database that was set back.
+            _ => known.slot = self.memory.new_slot(),
         }
-        view.epoch = Some(epoch);
-        Ok(())
+        known.epoch = Some(epoch);
+        lane.set_known(known);
+        Ok(known.slot)
     }
 
-    /// The batch's outcome if everything it names is remembered and nothing new is told; else `None`.
-    fn remembered(&self, claims: &[(Claims, Seen)], view: &View, epoch: i64) -> Option<Outcome> {
-        let mut world = World::default();
-        let wanted = self
-            .memory
-            .recall(view.slot, claims.iter().map(|(claims, _)| claims), &mut world);
-        if !wanted.is_empty() {
-            return None;
-        }
-        let attributions = resolve(&mut world, claims, &*self.ids);
-        let changes = world.finish();
-        changes.is_empty().then_some(Outcome {
-            attributions,
-            changes,
-            epoch,
-        })
-    }
-
-    /// Decides under the organization's lock, on what all decisions before left.
-    async fn decide(
+    fn resolved_events(
         &self,
-        tx: &mut Tx,
-        org: OrgId,
-        claims: &[(Claims, Seen)],
-        view: &mut View,
-    ) -> Result<Outcome, ResolveError> {
-        let epoch = epochs::lock(tx, org).await?;
-        self.catch_up(tx, org, epoch, view).await?;
-        let mut world = World::default();
-        let wanted: Wanted =
-            self.memory
-                .recall(view.slot, claims.iter().map(|(claims, _)| claims), &mut world);
-        store::load(tx, org, &wanted, &mut world).await?;
-        self.memory.keep(view.slot, &wanted, &world);
-        let attributions = resolve(&mut world, claims, &*self.ids);
-        let changes = world.finish();
-        let next = if changes.revises() { epoch + 1 } else { epoch };
-        if !changes.is_empty() {
-            store::write(tx, org, &changes, next, self.clock.now(), &*self.ids).await?;
-        }
-        if next > epoch {
-            epochs::advance(tx, org, next).await?;
-        }
-        Ok(Outcome {
-            attributions,
-            changes,
-            epoch: next,
-        })
-    }
-
-    async fn tell(
-        &self,
-        tx: &mut Tx,
-        org: OrgId,
-        mut batch: SignalsAccepted,
-        outcome: &Outcome,
-    ) -> Result<(), ResolveError> {
-        for (signal, attribution) in batch.signals.iter_mut().zip(&outcome.attributions) {
-            wire::attribute(signal, attribution.clone());
-        }
-        let announcer = Announcer {
-            org,
-            ids: &*self.ids,
-            clock: &*self.clock,
-        };
-        let mut envelopes: Vec<_> = outcome
-            .changes
-            .announcements
+        batches: &[impl AsRef<Accepted>],
+        attributions: &[Attribution],
+    ) -> Vec<Envelope> {
+        let now = self.clock.now();
+        let mut rest = attributions;
+        batches
             .iter()
-            .map(|told| announcer.announce(told))
-            .collect();
-        let resolved = SignalsResolved {
-            batch_id: batch.batch_id,
-            organization_id: batch.organization_id,
-            signals: batch.signals,
-        };
-        let about = resolved.batch_id.clone();
-        envelopes.push(announcer.wrap(&resolved, about));
-        Ok(enqueue_all(tx, &envelopes).await?)
+            .map(|batch| {
+                let batch = batch.as_ref();
+                let (own, others) = rest.split_at(batch.signals.len().min(rest.len()));
+                rest = others;
+                resolved(batch, own, now, &*self.ids)
+            })
+            .collect()
     }
+}
 
-    fn count(&self, outcome: &Outcome) {
-        let path = if outcome.changes.is_empty() {
-            "known"
-        } else {
-            "decided"
-        };
-        self.metrics.batches.with_label_values(&[path]).inc();
-        for attribution in &outcome.attributions {
-            let actor = match (&attribution.actor, attribution.is_person) {
-                (Some(_), true) => "person",
-                (Some(_), false) => "anonymous",
-                (None, _) => "nobody",
-            };
-            self.metrics.signals.with_label_values(&[actor]).inc();
-            self.metrics
-                .matched
-                .inc_by(u64::from(attribution.account.is_some()));
-        }
-        for decision in &outcome.changes.decisions {
-            self.metrics
-                .decisions
-                .with_label_values(&[decision.kind.name()])
-                .inc();
-        }
-    }
+/// Claims the batches; answers the places of those that are new, each batch once.
+async fn claim(tx: &mut Tx, group: &[Arc<Accepted>]) -> Result<Vec<usize>, StoreError> {
+    let batches: Vec<_> = group.iter().map(|batch| batch.id.uuid()).collect();
+    let mut fresh: HashSet<_> = inbox::claim_all(tx, CONSUMER, &batches)
+        .await?
+        .into_iter()
+        .collect();
+    Ok((0..group.len())
+        .filter(|place| fresh.remove(&batches[*place]))
+        .collect())
+}
+
+fn signals(batches: &[impl AsRef<Accepted>]) -> impl Iterator<Item = &(Claims, Seen)> {
+    batches.iter().flat_map(|batch| &batch.as_ref().claims)
+}
+
+fn claims(batches: &[impl AsRef<Accepted>]) -> impl Iterator<Item = &Claims> {
+    signals(batches).map(|(claims, _)| claims)
 }

@@ -55,9 +55,13 @@ impl Seen {
 
 /// Resolves the signals in order; one attribution each. The world must know every identity and trace they name, as far as
 /// it is known at all.
-pub fn resolve(world: &mut World, signals: &[(Claims, Seen)], ids: &dyn IdGen) -> Vec<Attribution> {
+pub fn resolve<'a>(
+    world: &mut World,
+    signals: impl IntoIterator<Item = &'a (Claims, Seen)>,
+    ids: &dyn IdGen,
+) -> Vec<Attribution> {
     let mut attributions: Vec<_> = signals
-        .iter()
+        .into_iter()
         .map(|(claims, seen)| one(world, claims, *seen, ids))
         .collect();
     for attribution in &mut attributions {

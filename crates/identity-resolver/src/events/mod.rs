@@ -1,25 +1,23 @@
-//! The event that identity-resolver listens to: `signals.accepted`.
+//! From the wire to the domain and back: what is consumed, what is told.
+//!
+//! Owns the reading of payloads; one that cannot be read is a dead letter at once. Must not: decide, or write.
 
-use contracts::signals::v1::SignalsAccepted as Accepted;
-use contracts::{Envelope, Event as _};
-use eventbus::{Delivery as _, Handler, HandlerError};
+mod accepted;
+mod announce;
+mod resolved;
 
-use crate::error::ResolveError;
-use crate::resolver::Resolver;
+pub use accepted::{Accepted, AcceptedHandler, EVENT};
+pub use announce::announcements;
+pub use resolved::resolved;
 
-/// Type of the event.
-pub const EVENT: &str = Accepted::TYPE;
+use contracts::signals::v1::Resolution;
 
-/// Resolves each batch.
-pub struct SignalsAccepted(pub Resolver);
+use crate::domain::Rule;
 
-impl Handler for SignalsAccepted {
-    async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
-        let batch: Accepted = envelope.read()?;
-        envelope.check_org(&batch.organization_id)?;
-        self.0
-            .resolve(envelope.org(), batch)
-            .await
-            .map_err(ResolveError::into_handler)
+fn resolution(rule: Rule, evidence: &str) -> Resolution {
+    Resolution {
+        rule: rule.name().to_owned(),
+        evidence: evidence.to_owned(),
+        confidence: rule.confidence(),
     }
 }
