@@ -7,7 +7,6 @@ use lifecycle::{Lifecycle, Phase};
 use serde::Deserialize;
 use telemetry::{Metrics, TelemetryError};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
@@ -68,7 +67,10 @@ impl Server {
     }
 
     /// Adds a service.
-    #[expect(clippy::should_implement_trait, reason = "adds to the server; nothing is summed")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "adds to the server; nothing is summed"
+    )]
     #[must_use]
     pub fn add<S>(mut self, service: S) -> Self
     where
@@ -104,6 +106,9 @@ impl Server {
                     .set_service_status("", tonic_health::ServingStatus::NotServing)
                     .await;
             };
+            // The builder's own setting does not reach a listener that it did not bind: answers would wait for delayed
+            // acknowledgements, 40 ms each.
+            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
             tonic::transport::Server::builder()
                 .timeout(Duration::from_millis(settings.deadline_ms))
                 .max_concurrent_streams(settings.max_concurrent_streams)
@@ -113,10 +118,9 @@ impl Server {
                 .http2_keepalive_timeout(Some(Duration::from_secs(10)))
                 .initial_stream_window_size(1024 * 1024)
                 .initial_connection_window_size(8 * 1024 * 1024)
-                .tcp_nodelay(true)
                 .layer(edge)
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+                .serve_with_incoming_shutdown(incoming, stop)
                 .await?;
             Ok(())
         });
