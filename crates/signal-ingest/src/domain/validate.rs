@@ -277,3 +277,6 @@ fn nul() -> Fault {
         message: "must not contain the character U+0000".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
