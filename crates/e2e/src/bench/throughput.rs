@@ -145,7 +145,7 @@ pub async fn soak(system: &System, time: Duration, results: &mut Results) -> any
 async fn scored(pool: &PgPool) -> anyhow::Result<(i64, i64)> {
     Ok(sqlx::query_as(
         "SELECT (SELECT coalesce(sum(signals), 0)::bigint FROM scoring.activity),
-                (SELECT count(*) FROM scoring.score_queue WHERE due_at <= now() + interval '1 second')",
+                (SELECT count(*) FROM scoring.schedule WHERE dirty)",
     )
     .fetch_one(pool)
     .await?)
