@@ -11,6 +11,7 @@ use coalesce::{CallError, Coalescer, Lane, Options};
 use errors::{ApiError, ErrorCode, FieldError};
 use ids::{BatchId, Clock, IdGen, OrgId, SignalId, SourceId};
 use lifecycle::{Lifecycle, OnExit, Phase};
+use telemetry::TraceContext;
 
 use crate::config::AcceptSettings;
 use crate::domain::accept::{Outcome, Request, Verdict};
@@ -118,7 +119,7 @@ impl Intake {
             let refusal = refusal(&error);
             return drafts.iter().map(|_| Err(refusal.clone())).collect();
         }
-        let (open, group) = prepare(drafts);
+        let (open, group) = prepare(drafts, &TraceContext::current());
         let sources: BTreeSet<_> = sources_of(&group).collect();
         let outcome = if group.is_empty() {
             Ok(Vec::new())
@@ -245,7 +246,8 @@ impl Waiting {
     }
 }
 
-fn prepare(drafts: Vec<Draft>) -> (Vec<Waiting>, Group) {
+fn prepare(drafts: Vec<Draft>, trace: &TraceContext) -> (Vec<Waiting>, Group) {
+    let traceparent: Option<Arc<str>> = trace.traceparent().map(Into::into);
     let mut waiting = Vec::with_capacity(drafts.len());
     let mut group = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -271,6 +273,7 @@ fn prepare(drafts: Vec<Draft>) -> (Vec<Waiting>, Group) {
             group.push(Request {
                 org: draft.org,
                 signals,
+                traceparent: traceparent.clone(),
             });
         }
     }

@@ -3,6 +3,7 @@
 //! The group may hold requests of many organizations. A key that stands twice in it belongs to the first.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ids::{BatchId, IdGen, OrgId, SignalId};
 use uuid::Uuid;
@@ -16,6 +17,8 @@ pub struct Request {
     pub org: OrgId,
     /// Its signals in order.
     pub signals: Vec<Prepared>,
+    /// W3C trace context of the call that brought it.
+    pub traceparent: Option<Arc<str>>,
 }
 
 /// What became of one signal.
@@ -136,6 +139,18 @@ impl<'a> Plan<'a> {
         groups
     }
 
+    /// The trace that the batches of each organization belong to: that of its first request that has one.
+    #[must_use]
+    pub fn traces(&self) -> HashMap<OrgId, Arc<str>> {
+        let mut traces = HashMap::new();
+        for request in self.requests {
+            if let Some(trace) = &request.traceparent {
+                traces.entry(request.org).or_insert_with(|| Arc::clone(trace));
+            }
+        }
+        traces
+    }
+
     /// The answers, in the order of the requests. `batch_of` knows the batch of every new signal.
     #[must_use]
     pub fn outcomes(&self, batch_of: &HashMap<SignalId, BatchId>) -> Vec<Outcome> {
@@ -178,6 +193,7 @@ mod tests {
         Request {
             org: OrgId(Uuid::from_u128(org)),
             signals: keys.iter().map(|key| signal(*key)).collect(),
+            traceparent: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Packs accepted signals into batches: the message `SignalsAccepted`, compressed.
 
+use bytes::Bytes;
 use contracts::convert;
 use contracts::signals::v1::{Signal, SignalsAccepted};
 use ids::{BatchId, IdGen, OrgId, SignalId};
@@ -30,7 +31,7 @@ pub struct Batch {
     /// How many signals it holds.
     pub count: usize,
     /// `SignalsAccepted`, zstd.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
 
 /// Packs the new signals of one transaction.
@@ -98,7 +99,7 @@ impl<'a> Packer<'a> {
             self.plain.extend_from_slice(&signal.encoded);
             let _ = stamp.encode(&mut self.plain);
         }
-        let payload = self.compressor.compress(&self.plain)?;
+        let payload = self.compressor.compress(&self.plain)?.into();
         Ok(Batch {
             id,
             org,

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use contracts::signals::v1::SignalsAccepted;
 use contracts::{Encoding, Envelope, Subject};
 use ids::{BatchId, Clock, EventId, IdGen, SignalId};
@@ -62,7 +61,20 @@ async fn accept_once(
             batches.push(batch);
         }
     }
-    write(&mut tx, ids, accepted_at, batches).await?;
+    let traces = plan.traces();
+    let events: Vec<Envelope> = batches
+        .iter()
+        .map(|batch| {
+            envelope(
+                batch,
+                ids,
+                accepted_at,
+                traces.get(&batch.org).map(|trace| trace.to_string()),
+            )
+        })
+        .collect();
+    write(&mut tx, accepted_at, &batches).await?;
+    eventbus::enqueue_all(&mut tx, &events).await?;
     tx.commit().await?;
     Ok(plan.outcomes(&batch_of))
 }
@@ -118,12 +130,7 @@ async fn holders(tx: &mut Tx, claims: &[Claim<'_>]) -> Result<HashMap<Uuid, Uuid
     Ok(rows.into_iter().collect())
 }
 
-async fn write(
-    tx: &mut Tx,
-    ids: &dyn IdGen,
-    accepted_at: Timestamp,
-    batches: Vec<Batch>,
-) -> Result<(), IngestError> {
+async fn write(tx: &mut Tx, accepted_at: Timestamp, batches: &[Batch]) -> Result<(), IngestError> {
     sqlx::query(
         "INSERT INTO batches (org_id, id, signal_count, accepted_at, payload)
          SELECT org_id, id, signal_count, $4, payload
@@ -133,27 +140,22 @@ async fn write(
     .bind(batches.iter().map(|b| b.id.uuid()).collect::<Vec<_>>())
     .bind(batches.iter().map(|b| i32::try_from(b.count).unwrap_or(i32::MAX)).collect::<Vec<_>>())
     .bind(accepted_at.to_sqlx())
-    .bind(batches.iter().map(|b| b.payload.as_slice()).collect::<Vec<_>>())
+    .bind(batches.iter().map(|b| b.payload.as_ref()).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
-    let events: Vec<Envelope> = batches
-        .into_iter()
-        .map(|batch| envelope(batch, ids, accepted_at))
-        .collect();
-    eventbus::enqueue_all(tx, &events).await?;
     Ok(())
 }
 
 /// The event carries the stored bytes themselves.
-fn envelope(batch: Batch, ids: &dyn IdGen, accepted_at: Timestamp) -> Envelope {
+fn envelope(batch: &Batch, ids: &dyn IdGen, accepted_at: Timestamp, traceparent: Option<String>) -> Envelope {
     Envelope {
         id: EventId::new(ids),
         subject: Subject::of::<SignalsAccepted>(batch.org),
         about: batch.id.to_string(),
         source: SOURCE.to_owned(),
         time: accepted_at,
-        traceparent: None,
+        traceparent,
         encoding: Encoding::Zstd,
-        payload: Bytes::from(batch.payload),
+        payload: batch.payload.clone(),
     }
 }

@@ -157,7 +157,7 @@ fn story(org: OrgId) -> (Vec<Envelope>, Row) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn any_interleaving_ends_with_the_person_and_the_company() {
     let world = Arc::new(World::new().await);
-    for seed in 0..12 {
+    for seed in 0..30 {
         let org = new_org();
         let mut random = StdRng::seed_from_u64(seed);
         let mut stories: Vec<_> = (0..4).map(|_| story(org)).collect();

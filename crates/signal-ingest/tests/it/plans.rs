@@ -152,7 +152,9 @@ async fn every_list_reads_a_bounded_number_of_blocks_wherever_its_page_lies() {
     let deep = Cursor(vec![middle.as_microsecond().into(), new_id().to_string().into()]);
     for (what, query) in queries() {
         for ascending in [false, true] {
-            for after in [None, Some(deep.clone())] {
+            // A cursor lies within its list, which `from` makes short.
+            let deep = Some(deep.clone()).filter(|_| query.from.is_none());
+            for after in [None, deep] {
                 let query = SignalQuery {
                     ascending,
                     source: query.source.and(source),
