@@ -77,7 +77,7 @@ impl Cluster {
         };
         let admin_url = cluster.postgres.superuser_url("postgres");
         cluster
-            .devsignal(&["migrate", "--admin-url", &admin_url, "--config-dir", "."], "")
+            .devsignal(&["migrate", "--admin-url", &admin_url], "")
             .await?
             .success()?;
         for service in SERVICES {
@@ -186,10 +186,7 @@ impl Cluster {
     /// # Errors
     /// `devsignal orgs create` fails.
     pub async fn create_organization(&self, name: &str) -> anyhow::Result<Api> {
-        let made = self
-            .devsignal(&["orgs", "create", name, "--config-dir", "."], "")
-            .await?
-            .success()?;
+        let made = self.devsignal(&["orgs", "create", name], "").await?.success()?;
         let made: serde_json::Value =
             serde_json::from_str(&made.stdout).context("orgs create prints JSON")?;
         let text = |name: &str| {
@@ -205,7 +202,8 @@ impl Cluster {
         )
     }
 
-    /// Runs the command line to its end, with the settings of all services in its environment.
+    /// Runs a command for operators to its end: the settings of all services are in its environment, and the folder of
+    /// their files has none.
     ///
     /// # Errors
     /// It is not built, or does not end within a minute.
@@ -213,7 +211,9 @@ impl Cluster {
         let environment = SERVICES
             .iter()
             .flat_map(|service| self.wiring.environment(service));
-        process::run("devsignal", arguments, environment, self.folder.path(), input).await
+        let folder = self.folder.path().to_string_lossy();
+        let arguments = [arguments, &["--config-dir", &folder]].concat();
+        process::run("devsignal", &arguments, environment, input).await
     }
 
     /// A connection as superuser: sees every row of every schema.

@@ -111,13 +111,11 @@ pub async fn run(
     name: &str,
     arguments: &[&str],
     environment: impl Iterator<Item = (String, String)>,
-    folder: &Path,
     input: &str,
 ) -> anyhow::Result<Finished> {
     let mut child = Command::new(binary(name)?)
         .args(arguments)
         .envs(environment)
-        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -18,15 +18,9 @@ struct Cli<'a> {
 impl Cli<'_> {
     async fn run(&self, arguments: &[&str], input: &str) -> Finished {
         let arguments = [arguments, &["--data-dir", self.data_dir]].concat();
-        run_binary(
-            "devsignal",
-            &arguments,
-            std::iter::empty(),
-            self.data_dir.as_ref(),
-            input,
-        )
-        .await
-        .unwrap()
+        run_binary("devsignal", &arguments, std::iter::empty(), input)
+            .await
+            .unwrap()
     }
 
     async fn succeeds(&self, arguments: &[&str]) -> String {

@@ -67,12 +67,7 @@ async fn every_example_delivery_is_taken_and_supported_ones_become_signals_once(
 
     for delivery in &deliveries {
         let answer = deliver(&api, &source, delivery).await.json(202).unwrap();
-        let repeat = if MAPPED.contains(&&*delivery.event) {
-            "duplicate"
-        } else {
-            "ignored"
-        };
-        assert_eq!(answer["status"], repeat, "{} again", delivery.event);
+        assert_eq!(answer["status"], "duplicate", "{} again", delivery.event);
     }
     // A signal behind the second round: once it is recorded, so would be what the round had added.
     api.accept(&[json!({"type": "the_end", "idempotencyKey": "the-end"})])
@@ -93,7 +88,7 @@ async fn contacts_and_accounts_appear(api: &Api) {
         let identities = item["identities"].as_array().cloned().unwrap_or_default();
         identities
             .iter()
-            .any(|i| i["type"] == "github" && i["value"] == "codertocat" && i["verified"] == true)
+            .any(|i| i["type"] == "github" && i["value"] == "codertocat")
     };
     let contact = listed(api, "/api/v1/contacts", github).await;
     assert!(contact["name"].is_string());

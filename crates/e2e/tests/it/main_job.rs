@@ -138,7 +138,7 @@ async fn the_account_shows_what_happened(api: &Api, account: &str, signal: &str)
         read["metadata"],
         json!({"package": "@initech/sdk", "version": "2.1.0"})
     );
-    assert_eq!(read["accountResolution"]["rule"], "email_domain", "{read}");
+    assert_eq!(read["accountResolution"]["rule"], "stated_domain", "{read}");
     let contact = api
         .read(&format!(
             "/api/v1/contacts/{}",

@@ -144,6 +144,8 @@ async fn foreign_ids_are_like_unknown_ones(second: &Api, secrets: &Secrets) {
             _ => vec![],
         };
         for method in [Method::GET].into_iter().chain(writes) {
+            // Whose account it is, only crm knows: the signals of any account that one does not have are none.
+            let status = if route.ends_with("/signals") { 200 } else { 404 };
             let mut answers = Vec::new();
             for id in [id.as_str(), "018f3c5e-0000-7000-8000-00000000abcd"] {
                 let mut request = second.request(method.clone(), &route.replace("{id}", id));
@@ -152,7 +154,7 @@ async fn foreign_ids_are_like_unknown_ones(second: &Api, secrets: &Secrets) {
                 }
                 let answer = Api::send(request).await.unwrap();
                 let mut problem = answer
-                    .json(404)
+                    .json(status)
                     .unwrap_or_else(|e| panic!("{method} {route} {id}: {e}"));
                 assert!(!answer.body.contains(CANARY));
                 problem.as_object_mut().unwrap().remove("requestId");

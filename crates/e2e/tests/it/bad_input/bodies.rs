@@ -31,7 +31,7 @@ pub(super) fn content(subject: &Subject) -> Vec<Row> {
         )
     };
     let body = |name: &str, body: Vec<u8>| Row::new(name, subject.signal(body), 400, "malformed_json");
-    let bomb = gzip(&vec![b' '; 256 << 20]);
+    let bomb = gzip(&vec![b' '; 64 << 20]);
     assert!(bomb.len() < 1 << 20, "{}", bomb.len());
     vec![
         media("no content type", ""),

@@ -11,7 +11,7 @@ use e2e::cluster::{Answer, Api, Cluster};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::{cluster, listed, rows};
+use crate::support::{cluster, listed, written};
 
 /// One row: what it is, the request, the status and the code of its answer.
 struct Row {
@@ -100,7 +100,7 @@ impl Subject {
 
     /// Sends every row; all that is wrong is told at the end.
     async fn refuses(&self, class: &str, table: Vec<Row>) {
-        let (before, mut wrong) = (rows(&self.cluster).await, Vec::new());
+        let (before, mut wrong) = (written(&self.cluster).await, Vec::new());
         for Row {
             name,
             request,
@@ -127,7 +127,7 @@ impl Subject {
             wrong.join("\n")
         );
         assert_eq!(
-            rows(&self.cluster).await,
+            written(&self.cluster).await,
             before,
             "{class}: something was changed"
         );

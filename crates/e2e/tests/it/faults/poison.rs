@@ -91,7 +91,7 @@ async fn dead_letter(cluster: &Cluster, consumer: &str, message: Uuid) -> String
 }
 
 async fn the_command_line_lists_them(cluster: &Cluster) {
-    let list = ["dead-letters", "list", "--config-dir", "."];
+    let list = ["dead-letters", "list"];
     let shown = cluster
         .devsignal(&list, "")
         .await
@@ -106,7 +106,7 @@ async fn the_command_line_lists_them(cluster: &Cluster) {
         assert!(shown.contains(&head), "no {head} in:\n{shown}");
         assert!(shown.contains(kind), "no {kind} in:\n{shown}");
     }
-    let redrive = ["dead-letters", "redrive", "--all", "--config-dir", "."];
+    let redrive = ["dead-letters", "redrive", "--all"];
     let asked = cluster
         .devsignal(&redrive, "")
         .await
