@@ -31,6 +31,12 @@ impl Violations {
         );
     }
 
+    /// The violations, each as a sentence with examples.
+    #[must_use]
+    pub fn list(&self) -> &[String] {
+        &self.0
+    }
+
     fn add(&mut self, what: &str, cases: Vec<String>) {
         if !cases.is_empty() {
             let shown = cases

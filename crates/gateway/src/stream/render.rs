@@ -94,9 +94,14 @@ fn of_signal(envelope: &Envelope, signal: &DynamicMessage) -> Vec<Told> {
         let data = json!({"signalId": id, "accountId": account, "resolution": resolution});
         told(envelope, ids::derived(from, MATCHED), MATCHED, data)
     });
-    std::iter::once(told(envelope, ids::derived(from, RECEIVED), RECEIVED, json!({ "signal": whole })))
-        .chain(matched)
-        .collect()
+    std::iter::once(told(
+        envelope,
+        ids::derived(from, RECEIVED),
+        RECEIVED,
+        json!({ "signal": whole }),
+    ))
+    .chain(matched)
+    .collect()
 }
 
 fn told(envelope: &Envelope, id: Uuid, kind: &str, data: Out) -> Told {
@@ -149,7 +154,10 @@ mod tests {
         let event: Out = serde_json::from_str(&first[2].json).unwrap();
         assert_eq!(event["data"]["accountId"], "a");
         let event: Out = serde_json::from_str(&first[0].json).unwrap();
-        assert_eq!(event["data"]["signal"]["type"], "x", "as the message SignalReceived has it");
+        assert_eq!(
+            event["data"]["signal"]["type"], "x",
+            "as the message SignalReceived has it"
+        );
         assert_eq!(event["organizationId"], "00000000-0000-0000-0000-000000000002");
     }
 

@@ -176,6 +176,10 @@ impl SignalApi {
             max_ahead_secs: self.limits.max_ahead_secs,
             ..SignalQuery::default()
         };
+        if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
+            let message = "to must not be before from".to_owned();
+            return Err(invalid_parameter("?to", "before_from", message));
+        }
         for (name, value) in &request.filter {
             match name.as_str() {
                 "type" => query.kind = Some(filter_text(name, value)?),

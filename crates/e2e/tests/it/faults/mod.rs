@@ -4,6 +4,7 @@
 //! Each test prints the seed of its client. The times of the kills are random, so that they hit different work each time.
 
 mod broker;
+mod checker_itself;
 mod database;
 mod poison;
 mod redelivery;
@@ -19,12 +20,12 @@ use test_kit::wait_for;
 
 use crate::support::cluster;
 
-/// Signals a second, far below what the system takes: it must be killed at work, not behind it.
-const RATE: u32 = 400;
+/// Signals a second, below what the system takes: it must be killed at work, not behind it.
+const RATE: u32 = 600;
 /// How often each part is killed.
 const KILLS: usize = 5;
-/// Answers after each restart, before the next kill.
-const PROGRESS: usize = 40;
+/// New signals that are answered after each restart, before the next kill.
+const PROGRESS: usize = 150;
 /// Until everything is recorded and counted after the last restart: what a killed consumer had in hand comes back after
 /// its ack wait of 15 s.
 const SETTLE: Duration = Duration::from_secs(60);

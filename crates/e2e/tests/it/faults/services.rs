@@ -1,8 +1,8 @@
-//! Every service is killed in turn.
+//! Every service is killed in turn, and batches come again while it is away.
 
 use devsignal::wiring::SERVICES;
 
-use super::{KILLS, PROGRESS, Trial, a_moment};
+use super::{KILLS, PROGRESS, Trial, a_moment, redelivery};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_while_services_are_killed_in_turn() {
@@ -16,6 +16,8 @@ async fn nothing_is_lost_or_doubled_while_services_are_killed_in_turn() {
             trial.cluster.wait_healthy().await;
             trial.ledger.progress(PROGRESS).await;
         }
+        let mut sql = trial.cluster.sql().await.unwrap();
+        redelivery::force(&mut sql, trial.api.org, redelivery::SHARE).await;
     }
     trial.judge().await;
 }
