@@ -41,8 +41,8 @@ doctor *ARGS:
 fmt:
     cargo fmt --all
 
-# Formatting, clippy with warnings as errors, contracts, dependency rules.
-lint: fmt-check clippy contracts deny
+# Formatting, clippy with warnings as errors, contracts.
+lint: fmt-check clippy contracts
 
 [private]
 fmt-check:
@@ -55,17 +55,6 @@ clippy:
 [private]
 contracts:
     buf lint proto
-
-# cargo-deny is not fetched: the import rules it would check are also held by a test.
-[private]
-deny:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if [ -f deny.toml ] && command -v cargo-deny >/dev/null; then
-        cargo deny check bans licenses sources
-    else
-        echo "cargo-deny is not installed: skipped"
-    fi
 
 # Everything CI runs. Arguments go to `cargo nextest run`.
 test *ARGS: lint

@@ -10,8 +10,11 @@ mod event;
 pub use envelope::{Encoding, Envelope, EnvelopeError, header};
 pub use event::{Event, StreamKind, Subject, SubjectError, filter_all_orgs, type_of};
 
-/// The encoded `FileDescriptorSet` of everything in `proto/`, with comments.
+/// The encoded `FileDescriptorSet` of everything in `proto/`, with comments and the extensions of options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The paths of all methods whose callers send a stream: `/package.Service/Method`.
+pub const CLIENT_STREAMING_METHODS: &[&str] = &include!(concat!(env!("OUT_DIR"), "/streaming.rs"));
 
 macro_rules! packages {
     ($($domain:ident => $package:literal, $doc:literal;)*) => {$(

@@ -4,6 +4,7 @@
 
 use errors::{ApiError, ErrorCode};
 use ids::Clock;
+use prost_reflect::MethodDescriptor;
 use rpc::{PRINCIPAL_KEY, Principal, REQUEST_ID_KEY, Signer};
 use std::sync::Arc;
 use telemetry::TraceContext;
@@ -18,6 +19,7 @@ use crate::error::StartError;
 #[derive(Clone)]
 pub struct Backends {
     signal_ingest: Channel,
+    signal_streams: Channel,
     identity_resolver: Channel,
     crm: Channel,
     scoring: Channel,
@@ -37,6 +39,7 @@ impl Backends {
     ) -> Result<Self, StartError> {
         Ok(Self {
             signal_ingest: rpc::channel(&settings.signal_ingest)?,
+            signal_streams: rpc::stream_channel(&settings.signal_ingest)?,
             identity_resolver: rpc::channel(&settings.identity_resolver)?,
             crm: rpc::channel(&settings.crm)?,
             scoring: rpc::channel(&settings.scoring)?,
@@ -59,6 +62,17 @@ impl Backends {
             "devsignal.crm.v1" => Some(&self.crm),
             "devsignal.scores.v1" => Some(&self.scoring),
             _ => None,
+        }
+    }
+
+    /// The service that answers for a method. Methods that take a stream have a channel of their own, without a time for
+    /// the whole call.
+    #[must_use]
+    pub fn of_method(&self, method: &MethodDescriptor) -> Option<&Channel> {
+        let service = method.parent_service().full_name().to_owned();
+        match (method.is_client_streaming(), service.as_str()) {
+            (true, "devsignal.signals.v1.SignalService") => Some(&self.signal_streams),
+            _ => self.of_service(&service),
         }
     }
 

@@ -13,9 +13,6 @@ use prost_types::FileDescriptorSet;
 
 use crate::error::StartError;
 
-/// Everything in `proto/`, with annotations; see `build.rs`.
-const ANNOTATED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/annotated.bin"));
-
 /// The descriptors, and the annotation that makes a method public.
 #[derive(Clone)]
 pub struct Contract {
@@ -29,8 +26,8 @@ impl Contract {
     /// # Errors
     /// They do not hold together.
     pub fn load() -> Result<Self, StartError> {
-        let pool =
-            DescriptorPool::decode(ANNOTATED).map_err(|error| StartError::Descriptors(error.to_string()))?;
+        let pool = DescriptorPool::decode(contracts::DESCRIPTORS)
+            .map_err(|error| StartError::Descriptors(error.to_string()))?;
         let annotation = pool
             .get_extension_by_name("google.api.http")
             .ok_or_else(|| StartError::Descriptors("google.api.http is missing".to_owned()))?;

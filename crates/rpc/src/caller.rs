@@ -32,13 +32,19 @@ pub enum Access {
 
 /// The caller of `request`; without a valid principal the answer is `unauthenticated`.
 pub fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(|| {
-        ApiError::new(
-            ErrorCode::Unauthenticated,
-            "a principal signed by the gateway is required",
-        )
-        .to_status()
-    })
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(unauthenticated)
+}
+
+pub(crate) fn unauthenticated() -> Status {
+    ApiError::new(
+        ErrorCode::Unauthenticated,
+        "a principal signed by the gateway is required",
+    )
+    .to_status()
 }
 
 impl Caller {

@@ -25,16 +25,24 @@ pub struct ChannelSettings {
 /// A channel that connects when first used and again whenever the connection is lost. Dead connections are noticed by
 /// HTTP/2 pings within ten seconds, also when idle.
 pub fn channel(settings: &ChannelSettings) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(settings.url.clone())?
+    let timeout = Duration::from_millis(settings.call_timeout_ms);
+    Ok(endpoint(settings)?.timeout(timeout).connect_lazy())
+}
+
+/// The same for calls whose callers send a stream, which lasts as long as they have something to send.
+pub fn stream_channel(settings: &ChannelSettings) -> Result<Channel, tonic::transport::Error> {
+    Ok(endpoint(settings)?.connect_lazy())
+}
+
+fn endpoint(settings: &ChannelSettings) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(settings.url.clone())?
         .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-        .timeout(Duration::from_millis(settings.call_timeout_ms))
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024)
-        .tcp_nodelay(true);
-    Ok(endpoint.connect_lazy())
+        .tcp_nodelay(true))
 }
 
 /// A request to another service on behalf of `caller`: same principal, same request id, same trace.

@@ -1,21 +1,24 @@
-//! The layer around every method: verifies the principal, continues the trace, measures, and turns a panic into an
-//! answer.
+//! The layer around every method: refuses calls without a verified principal, sets the deadline, continues the trace,
+//! measures, and turns a panic into an answer.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use prometheus::{HistogramVec, IntCounterVec};
 use telemetry::{Metrics, TelemetryError, TraceContext};
+use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use crate::caller::unauthenticated;
 use crate::{Caller, PRINCIPAL_KEY, REQUEST_ID_KEY, Verifier};
 
 /// Seconds; most calls are a few milliseconds.
@@ -26,6 +29,9 @@ const BUCKETS: &[f64] = &[
 /// Longest request id taken over from the caller.
 const MAX_REQUEST_ID: usize = 128;
 
+/// Whoever reaches the port may ask whether the service is healthy and what its contract is.
+const OPEN_TO_ALL: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
 #[derive(Clone)]
 pub(crate) struct EdgeLayer {
     shared: Arc<Shared>,
@@ -33,12 +39,19 @@ pub(crate) struct EdgeLayer {
 
 struct Shared {
     verifier: Verifier,
+    deadline: Duration,
+    /// Methods whose callers send a stream, which lasts as long as they have something to send.
+    streamed: HashSet<&'static str>,
     calls: IntCounterVec,
     seconds: HistogramVec,
 }
 
 impl EdgeLayer {
-    pub(crate) fn new(verifier: Verifier, metrics: &Metrics) -> Result<Self, TelemetryError> {
+    pub(crate) fn new(
+        verifier: Verifier,
+        deadline: Duration,
+        metrics: &Metrics,
+    ) -> Result<Self, TelemetryError> {
         let calls = metrics.counter_vec(
             "rpc_calls_total",
             "Calls by method and gRPC status",
@@ -53,6 +66,8 @@ impl EdgeLayer {
         Ok(Self {
             shared: Arc::new(Shared {
                 verifier,
+                deadline,
+                streamed: contracts::CLIENT_STREAMING_METHODS.iter().copied().collect(),
                 calls,
                 seconds,
             }),
@@ -101,20 +116,24 @@ where
             request_id = caller.as_ref().map_or("", |c| &c.request_id),
         );
         TraceContext::extract_http(request.headers()).adopt(&span);
+        let allowed = caller.is_some() || OPEN_TO_ALL.iter().any(|open| method.starts_with(open));
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
         let started = Instant::now();
-        let future = self.inner.call(request);
+        let future = allowed.then(|| AssertUnwindSafe(self.inner.call(request)).catch_unwind());
         let work = async move {
-            let outcome = AssertUnwindSafe(future).catch_unwind().await;
-            let response = match outcome {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    tracing::error!(rpc.method = %method, "handler panicked");
-                    tonic::Status::internal("handler panicked").into_http()
-                }
+            let response = match future {
+                None => unauthenticated().into_http(),
+                Some(future) => match shared.in_time(&method, future).await {
+                    Some(Ok(Ok(response))) => response,
+                    Some(Ok(Err(error))) => return Err(error),
+                    Some(Err(_)) => {
+                        tracing::error!(rpc.method = %method, "handler panicked");
+                        Status::internal("handler panicked").into_http()
+                    }
+                    None => Status::deadline_exceeded("the call took too long").into_http(),
+                },
             };
             shared
                 .seconds
@@ -127,6 +146,15 @@ where
             Ok(response)
         };
         work.instrument(span).boxed()
+    }
+}
+
+impl Shared {
+    async fn in_time<T>(&self, method: &str, future: impl Future<Output = T>) -> Option<T> {
+        if self.streamed.contains(method) {
+            return Some(future.await);
+        }
+        tokio::time::timeout(self.deadline, future).await.ok()
     }
 }
 

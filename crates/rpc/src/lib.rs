@@ -11,7 +11,7 @@ mod server;
 mod token;
 
 pub use caller::{Access, Caller, caller};
-pub use channel::{ChannelSettings, channel, outgoing};
+pub use channel::{ChannelSettings, channel, outgoing, stream_channel};
 pub use principal::{Actor, Principal, Role};
 pub use server::{Server, ServerSettings};
 pub use token::{KeyError, KeyPair, Signer, TokenError, Verifier};

@@ -20,7 +20,8 @@ use crate::edge::EdgeLayer;
 pub struct ServerSettings {
     /// `address:port` to listen on; port 0 takes a free one.
     pub listen: String,
-    /// Longest time a call may take, in milliseconds; a shorter deadline of the caller wins.
+    /// Longest time a call may take, in milliseconds; a shorter deadline of the caller wins. Calls whose callers send a
+    /// stream have only the caller's.
     pub deadline_ms: u64,
     /// Calls at the same time on one connection.
     pub max_concurrent_streams: u32,
@@ -58,9 +59,10 @@ impl Server {
                 Err(error) => tracing::error!(%error, "reflection is off: the descriptors cannot be served"),
             }
         }
+        let deadline = Duration::from_millis(settings.deadline_ms);
         Ok(Self {
             settings,
-            edge: EdgeLayer::new(verifier, metrics)?,
+            edge: EdgeLayer::new(verifier, deadline, metrics)?,
             routes,
             health,
         })
@@ -110,7 +112,6 @@ impl Server {
             // acknowledgements, 40 ms each.
             let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
             tonic::transport::Server::builder()
-                .timeout(Duration::from_millis(settings.deadline_ms))
                 .max_concurrent_streams(settings.max_concurrent_streams)
                 .http2_max_header_list_size(32 * 1024)
                 .http2_max_pending_accept_reset_streams(Some(64))

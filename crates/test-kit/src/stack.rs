@@ -31,7 +31,12 @@ const MAX_CONNECTIONS: u16 = 500;
 
 /// Copying a template writes every page of it to the log: uncompressed is several times faster.
 /// Torn pages need a power cut, which `fsync = off` does not survive anyway.
-const SETTINGS: [(&str, &str); 2] = [("wal_compression", "off"), ("full_page_writes", "off")];
+const SETTINGS: [(&str, &str); 3] = [
+    ("wal_compression", "off"),
+    ("full_page_writes", "off"),
+    // A test that is killed while it connects leaves no slot taken for the usual minute.
+    ("authentication_timeout", "3s"),
+];
 
 /// Where the servers are.
 #[derive(Debug, Clone, Serialize, Deserialize)]

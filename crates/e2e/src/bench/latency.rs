@@ -47,7 +47,7 @@ pub async fn measure(system: &System, time: Duration, results: &mut Results) -> 
             break;
         };
         if let Some(sent) = probes.remove(&domain) {
-            latency.saturating_record(u64::try_from((at - sent).as_micros())?);
+            latency.record(u64::try_from((at - sent).as_micros())?)?;
         }
     }
     listening.abort();

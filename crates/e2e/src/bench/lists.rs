@@ -49,10 +49,10 @@ pub async fn fill(pool: &PgPool, org: &str) -> anyhow::Result<()> {
 async fn fill_accounts(pool: &PgPool, org: uuid::Uuid, count: i64) -> anyhow::Result<()> {
     sqlx::query(
         "INSERT INTO crm.accounts
-         SELECT (jsonb_populate_record(a, jsonb_build_object(
+         SELECT (jsonb_populate_record(one.account, jsonb_build_object(
              'id', gen_random_uuid(), 'name', 'Filled ' || n, 'domain', 'filled' || n || '.example', 'github_org', NULL,
              'score', (n * 7919) % 101))).*
-         FROM (SELECT * FROM crm.accounts WHERE org_id = $1 LIMIT 1) a, generate_series(1, $2) n",
+         FROM (SELECT account FROM crm.accounts account WHERE org_id = $1 LIMIT 1) one, generate_series(1, $2) n",
     )
     .bind(org)
     .bind(count)
@@ -121,7 +121,7 @@ async fn walk(
     let histogram = |times: &[Duration]| -> anyhow::Result<Histogram<u64>> {
         let mut histogram = Histogram::new(3)?;
         for time in times {
-            histogram.saturating_record(u64::try_from(time.as_micros())?);
+            histogram.record(u64::try_from(time.as_micros())?)?;
         }
         Ok(histogram)
     };

@@ -15,6 +15,9 @@ struct Args {
     /// File of the results, JSON
     #[arg(long, default_value = ".dev/bench.json")]
     out: PathBuf,
+    /// Measure only these; everything if not given
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
     /// Seconds of the sustained batch load
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -24,6 +27,23 @@ struct Args {
     /// Folder of the installation's data; a temporary one if not given
     #[arg(long)]
     data_dir: Option<PathBuf>,
+}
+
+/// The parts of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Memory,
+    Latency,
+    Batches,
+    Single,
+    Lists,
+    Soak,
+}
+
+impl Args {
+    fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 #[tokio::main]
@@ -56,22 +76,25 @@ async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
         .connect(&system.endpoints.postgres)
         .await?;
     let mut results = Results::default();
-    memory(system, "idle", 150.0, &mut results).await?;
+    if args.has(Part::Memory) {
+        memory(system, "idle", 150.0, &mut results).await?;
+    }
     let ceiling = ceiling::measure(&system.endpoints.postgres, Duration::from_secs(10)).await?;
-    latency::measure(system, Duration::from_secs(20), &mut results).await?;
-    throughput::batches(
-        system,
-        &pool,
-        ceiling,
-        Duration::from_secs(args.seconds),
-        &mut results,
-    )
-    .await?;
-    throughput::single(system, ceiling, Duration::from_secs(15), &mut results).await?;
-    throughput::settle(&pool).await?;
-    lists::fill(&pool, &system.endpoints.org_id).await?;
-    lists::measure(system, &mut results).await?;
-    if args.soak_minutes > 0 {
+    if args.has(Part::Latency) {
+        latency::measure(system, Duration::from_secs(20), &mut results).await?;
+    }
+    if args.has(Part::Batches) {
+        let time = Duration::from_secs(args.seconds);
+        throughput::batches(system, &pool, ceiling, time, &mut results).await?;
+    }
+    if args.has(Part::Single) {
+        throughput::single(system, &pool, ceiling, Duration::from_secs(15), &mut results).await?;
+    }
+    if args.has(Part::Lists) {
+        lists::fill(&pool, &system.endpoints.org_id).await?;
+        lists::measure(system, &mut results).await?;
+    }
+    if args.has(Part::Soak) && args.soak_minutes > 0 {
         throughput::soak(system, Duration::from_secs(args.soak_minutes * 60), &mut results).await?;
     }
     Ok(results)

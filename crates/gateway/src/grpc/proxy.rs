@@ -69,10 +69,10 @@ impl Proxy {
     pub fn new(contract: &Contract, parts: ProxyParts) -> Self {
         let mut methods = HashMap::new();
         for service in contract.services() {
-            let Some(channel) = parts.backends.of_service(service.full_name()) else {
-                continue;
-            };
             for method in service.methods() {
+                let Some(channel) = parts.backends.of_method(&method) else {
+                    continue;
+                };
                 let reads = contract
                     .rules(&method)
                     .iter()

@@ -17,7 +17,7 @@ pub fn segments(path: &str) -> Result<Option<Vec<String>>, ApiError> {
             .ok_or_else(|| {
                 ApiError::new(
                     ErrorCode::InvalidParameter,
-                    "the path is not percent-encoded UTF-8",
+                    "the path is not percent-encoded UTF-8 without control characters",
                 )
             })?;
         if matches!(segment.as_str(), "" | "." | "..") || segment.contains('/') {

@@ -42,7 +42,6 @@ pub(super) fn ids(subject: &Subject) -> Vec<Row> {
             "018f3c5e00007000800000000000abcd",
             "[]",
             "%27%20OR%201=1--",
-            "%00",
             "018f3c5e-0000-7000-8000-00000000abcg",
         ] {
             rows.push(get("no id", bad, 400, "invalid_id"));
@@ -72,8 +71,8 @@ pub(super) fn ids(subject: &Subject) -> Vec<Row> {
     let odd = [
         (
             format!("/api/v1/accounts/{}%2Fscore", subject.account),
-            400,
-            "invalid_id",
+            404,
+            "not_found",
         ),
         (
             format!("/api/v1/accounts/%2e%2e/{}", subject.account),
@@ -81,7 +80,9 @@ pub(super) fn ids(subject: &Subject) -> Vec<Row> {
             "not_found",
         ),
         (format!("/api/v1/accounts/{upper}/nothing"), 404, "not_found"),
-        ("/api/v1/accounts/%ff".to_owned(), 400, "invalid_id"),
+        ("/api/v1/accounts/%ff".to_owned(), 400, "invalid_parameter"),
+        ("/api/v1/accounts/%00".to_owned(), 400, "invalid_parameter"),
+        ("/api/v1/signals/%c0%80".to_owned(), 400, "invalid_parameter"),
         ("/api/v1/nothing".to_owned(), 404, "not_found"),
         ("/API/V1/accounts".to_owned(), 404, "not_found"),
         ("/".to_owned(), 404, "not_found"),
