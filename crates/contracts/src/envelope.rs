@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ids::{EventId, OrgId};
 use jiff::Timestamp;
 
+use crate::codec;
 use crate::{Event, Subject};
 
 /// Header names. `ce-*` are CloudEvents 1.0 attributes in the NATS binding's binary mode.
@@ -27,9 +28,6 @@ pub mod header {
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
 }
-
-/// Compressed payloads above this size are refused when decoding: nothing we publish is larger.
-const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
 
 /// How the payload is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +102,7 @@ impl Envelope {
         let plain = event.encode_to_vec();
         let (encoding, payload) = match E::STREAM {
             crate::StreamKind::Events => (Encoding::Identity, plain),
-            crate::StreamKind::Pipeline => match zstd::bulk::compress(&plain, 1) {
+            crate::StreamKind::Pipeline => match codec::compress(&plain) {
                 Ok(packed) => (Encoding::Zstd, packed),
                 Err(_) => (Encoding::Identity, plain),
             },
@@ -132,8 +130,7 @@ impl Envelope {
         let decoded = match self.encoding {
             Encoding::Identity => E::decode(self.payload.clone()),
             Encoding::Zstd => E::decode(Bytes::from(
-                zstd::bulk::decompress(&self.payload, MAX_DECODED_BYTES)
-                    .map_err(EnvelopeError::Compression)?,
+                codec::decompress(&self.payload).map_err(EnvelopeError::Compression)?,
             )),
         };
         decoded.map_err(|source| EnvelopeError::Payload {

@@ -24,7 +24,7 @@ use signal_ingest::domain::validate::validate;
 use signal_ingest::intake::{Draft, Intake};
 use signal_ingest::metrics::IngestMetrics;
 use signal_ingest::sources::{Directory, LastSeen};
-use signal_ingest::store::record::record;
+use signal_ingest::store::record::{Batch, record};
 use signal_ingest::store::{batch_partitions, signal_partitions};
 use sqlx::Row as _;
 use store::Stores;
@@ -247,32 +247,32 @@ impl Bench {
         let mut batches = Vec::new();
         for row in rows {
             let payload: Vec<u8> = row.try_get("payload")?;
-            let plain = zstd::bulk::decompress(&payload, 1 << 24)?;
+            let plain = contracts::codec::decompress(&payload)?;
             let event = <SignalsAccepted as prost::Message>::decode(plain.as_slice())?;
             let org = OrgId(row.try_get("org_id")?);
             let read = event
                 .signals
                 .into_iter()
                 .map(|signal| Resolved::read(org, signal));
-            batches.push((
+            batches.push(Batch {
+                id: BatchId(row.try_get("id")?),
                 org,
-                BatchId(row.try_get("id")?),
-                read.collect::<Result<Vec<_>, _>>()?,
-            ));
+                signals: read.collect::<Result<Vec<_>, _>>()?,
+            });
         }
         let (count, sizes) = (
             batches.len(),
-            batches.iter().map(|(.., s)| s.len()).sum::<usize>(),
+            batches.iter().map(|batch| batch.signals.len()).sum::<usize>(),
         );
         let queue = Arc::new(parking_lot::Mutex::new(batches));
         let work = move |bench: Self| {
             let queue = Arc::clone(&queue);
             async move {
-                let Some((org, batch, signals)) = queue.lock().pop() else {
+                let Some(batch) = queue.lock().pop() else {
                     return Ok(0);
                 };
-                let (size, now) = (signals.len(), ids::Clock::now(&SystemClock));
-                record(&bench.stores.pipeline, &SystemIds, now, org, batch, signals).await?;
+                let (size, now) = (batch.signals.len(), ids::Clock::now(&SystemClock));
+                record(&bench.stores.pipeline, &SystemIds, now, &[batch]).await?;
                 Ok(size)
             }
         };

@@ -36,7 +36,7 @@ pub struct Settings {
     /// The accepting stage.
     pub accept: AcceptSettings,
     /// The recording stage.
-    pub record: StageSettings,
+    pub record: RecordSettings,
     /// Corrections because of identities.
     pub identity: StageSettings,
     /// How long things are kept.
@@ -84,13 +84,40 @@ pub struct AcceptSettings {
 }
 
 /// A consuming stage.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageSettings {
     /// Messages handled at once.
     pub concurrency: usize,
     /// Longest time for one message.
     pub timeout_ms: u64,
+}
+
+/// The recording stage.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordSettings {
+    /// Batches in hand at once.
+    pub concurrency: usize,
+    /// Longest time for one batch.
+    pub timeout_ms: u64,
+    /// Transactions at once.
+    pub lanes: usize,
+    /// Most batches in one transaction.
+    pub group_batches: usize,
+    /// Most signals in one transaction; a larger batch goes alone.
+    pub group_signals: usize,
+}
+
+impl RecordSettings {
+    /// As the consumer needs it.
+    #[must_use]
+    pub fn stage(&self) -> StageSettings {
+        StageSettings {
+            concurrency: self.concurrency,
+            timeout_ms: self.timeout_ms,
+        }
+    }
 }
 
 /// How long things are kept.
@@ -218,10 +245,13 @@ impl Settings {
         within("accept.lanes", accept.lanes, 1, 64)?;
         within("accept.group_signals", accept.group_signals, 1, 20_000)?;
         within("accept.queued_calls", accept.queued_calls, 1, 1_000_000)?;
-        for (name, stage) in [("record", &self.record), ("identity", &self.identity)] {
+        for (name, stage) in [("record", self.record.stage()), ("identity", self.identity)] {
             within(&format!("{name}.concurrency"), stage.concurrency, 1, 64)?;
             within(&format!("{name}.timeout_ms"), stage.timeout_ms, 100, 600_000)?;
         }
+        within("record.lanes", self.record.lanes, 1, 16)?;
+        within("record.group_batches", self.record.group_batches, 1, 1_000)?;
+        within("record.group_signals", self.record.group_signals, 1, 20_000)?;
         let kept = &self.retention;
         within("retention.signals_days", kept.signals_days, 1, 36_500)?;
         within("retention.batches_days", kept.batches_days, 1, 36_500)?;
@@ -250,7 +280,7 @@ impl Settings {
                 "a batch of that size would wait for an empty queue",
             ));
         }
-        let needed = self.accept.lanes + self.record.concurrency + SPARE_CONNECTIONS;
+        let needed = self.accept.lanes + self.record.lanes + SPARE_CONNECTIONS;
         if usize::try_from(self.database.pipeline_connections).unwrap_or(usize::MAX) < needed {
             return Err(SettingsError::contradiction(
                 "database.pipeline_connections",

@@ -207,15 +207,34 @@ impl RolePool {
     /// out dead or frozen are closed and the next one is tried, until the acquire timeout: `BEGIN` changes nothing,
     /// so that trying again is safe. Cancellation-safe at every await.
     pub(crate) async fn begin(&self, opening: &str) -> Result<Tx, StoreError> {
+        let checkout = self.open(Some(opening)).await?;
+        Ok(Tx::new(checkout, self.limits, Arc::clone(&self.poke)))
+    }
+
+    /// A connection without a transaction. It may be dead: nothing has been asked of it.
+    pub(crate) async fn checkout(&self) -> Result<Checkout, StoreError> {
+        self.open(None).await
+    }
+
+    /// Closes the idle connections, because one of their siblings turned out dead. Returns how many.
+    pub(crate) fn forget_idle(&self) -> usize {
+        let idle = self.pool.retain(|_, _| false).removed.len();
+        self.metrics
+            .discarded
+            .inc_by(u64::try_from(idle).unwrap_or(u64::MAX));
+        idle
+    }
+
+    async fn open(&self, opening: Option<&str>) -> Result<Checkout, StoreError> {
         let started = Instant::now();
         let mut last = None;
-        let result = tokio::time::timeout(self.acquire_timeout, self.try_begin(opening, &mut last)).await;
+        let result = tokio::time::timeout(self.acquire_timeout, self.try_open(opening, &mut last)).await;
         self.metrics
             .open
             .set(i64::try_from(self.pool.status().size).unwrap_or(i64::MAX));
         self.metrics.waited.observe(started.elapsed().as_secs_f64());
         match result {
-            Ok(Ok(checkout)) => Ok(Tx::new(checkout, self.limits, Arc::clone(&self.poke))),
+            Ok(Ok(checkout)) => Ok(checkout),
             Ok(Err(error)) => Err(StoreError::Sql(error)),
             Err(_) => {
                 self.metrics.failed.inc();
@@ -228,9 +247,9 @@ impl RolePool {
         }
     }
 
-    async fn try_begin(
+    async fn try_open(
         &self,
-        opening: &str,
+        opening: Option<&str>,
         last: &mut Option<sqlx::Error>,
     ) -> Result<Checkout, sqlx::Error> {
         let mut pause = CONNECT_PAUSE.0;
@@ -247,6 +266,9 @@ impl RolePool {
                 // The pool has no timeouts or hooks of its own and is never closed before its last user is gone.
                 Err(_) => return Err(sqlx::Error::PoolClosed),
             };
+            let Some(opening) = opening else {
+                return Ok(checkout);
+            };
             let used = checkout.is_used();
             let begun = checkout.execute(AssertSqlSafe(opening));
             match tokio::time::timeout(self.acquire_timeout / 2, begun).await {
@@ -262,10 +284,8 @@ impl RolePool {
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     // A peer that is silent for so long is frozen or cut off, and its siblings likely are too.
-                    let idle = self.pool.retain(|_, _| false).removed.len();
-                    self.metrics
-                        .discarded
-                        .inc_by(u64::try_from(idle + 1).unwrap_or(u64::MAX));
+                    let idle = self.forget_idle();
+                    self.metrics.discarded.inc();
                     tracing::warn!(
                         idle,
                         "a database connection did not answer; closed it and the idle ones"

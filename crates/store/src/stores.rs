@@ -6,9 +6,11 @@ use std::time::Duration;
 use lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use settings::Validate as _;
+use sqlx::PgConnection;
 use telemetry::Metrics;
 use tokio::sync::Notify;
 
+use crate::error::is_connection_loss;
 use crate::partitions::PartitionSpec;
 use crate::pool::RolePool;
 use crate::settings::Role;
@@ -47,6 +49,36 @@ impl PipelineDb {
     /// [`StoreError::Acquire`] when no connection could be had in time; nothing was changed.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         self.0.begin("BEGIN").await
+    }
+
+    /// Runs one statement that is a transaction by itself and enqueues events: no `BEGIN` and `COMMIT` around it, one round
+    /// trip. Wakes the relay.
+    ///
+    /// # Errors
+    /// [`StoreError::CommitUnknown`] when the connection is lost or silent: unlike with [`Self::begin`], it may have been
+    /// dead before. With every other error nothing was stored.
+    pub async fn tell_at_once<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let mut checkout = self.0.checkout().await?;
+        let limit = self.0.limits().statement;
+        match tokio::time::timeout(limit, statement(&mut checkout)).await {
+            Ok(Ok(done)) => {
+                checkout.give_back();
+                self.0.poke().notify_one();
+                Ok(done)
+            }
+            Ok(Err(error)) if is_connection_loss(&error) => {
+                self.0.forget_idle();
+                Err(StoreError::CommitUnknown(error))
+            }
+            Ok(Err(error)) => Err(StoreError::Sql(error)),
+            Err(_) => {
+                self.0.forget_idle();
+                Err(StoreError::CommitUnknown(tx::timed_out(limit)))
+            }
+        }
     }
 
     /// Runs `work` in a transaction of its own, bounded in time also when the server stops answering.

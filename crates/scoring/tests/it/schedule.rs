@@ -24,8 +24,8 @@ async fn the_first_signal_is_scored_at_once_and_more_wait_for_the_pause() {
     record().await;
     assert_eq!(world.scorer.round().await.unwrap(), 0);
     let next = schedule::next_due(&world.stores.pipeline).await.unwrap().unwrap();
-    assert_eq!(next.duration_since(world.now()), SignedDuration::from_millis(200));
-    world.clock.advance(SignedDuration::from_millis(200));
+    assert_eq!(next.duration_since(world.now()), SignedDuration::from_millis(1_000));
+    world.clock.advance(SignedDuration::from_millis(1_000));
     assert_eq!(world.scorer.round().await.unwrap(), 1);
     assert_eq!(world.scorer.round().await.unwrap(), 0);
 }
@@ -53,7 +53,7 @@ async fn what_happens_while_a_worker_computes_is_scored_again() {
         org: org.uuid(),
         account,
         next_due: None,
-        not_before: world.now() + SignedDuration::from_millis(200),
+        not_before: world.now() + SignedDuration::from_millis(1_000),
         again: false,
     };
     schedule::finish(&mut tx, claim.lease, &[finish], world.now())
@@ -61,7 +61,7 @@ async fn what_happens_while_a_worker_computes_is_scored_again() {
         .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(world.scorer.round().await.unwrap(), 0, "the pause holds");
-    world.clock.advance(SignedDuration::from_millis(200));
+    world.clock.advance(SignedDuration::from_millis(1_000));
     assert_eq!(world.scorer.round().await.unwrap(), 1);
     assert_eq!(
         world.score(org, account).await.unwrap().factors[0]

@@ -1,8 +1,8 @@
 //! Packs accepted signals into batches: the message `SignalsAccepted`, compressed.
 
 use bytes::Bytes;
-use contracts::convert;
 use contracts::signals::v1::{Signal, SignalsAccepted};
+use contracts::{codec, convert};
 use ids::{BatchId, IdGen, OrgId, SignalId};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -18,8 +18,6 @@ pub const MAX_BYTES: usize = 700 * 1024;
 const STAMP_BYTES: usize = 192;
 /// Field 3 of `SignalsAccepted`, length-delimited.
 const SIGNALS_TAG: u8 = 3 << 3 | 2;
-/// Speed matters more than the last few percent of size.
-const COMPRESSION_LEVEL: i32 = 1;
 
 /// One batch, ready to be stored and sent.
 #[derive(Debug)]
@@ -38,23 +36,18 @@ pub struct Batch {
 pub struct Packer<'a> {
     ids: &'a dyn IdGen,
     accepted_at: Timestamp,
-    compressor: zstd::bulk::Compressor<'static>,
     plain: Vec<u8>,
 }
 
 impl<'a> Packer<'a> {
     /// A packer of signals that are accepted at `accepted_at`.
-    ///
-    /// # Errors
-    /// The compressor cannot be set up.
-    pub fn new(ids: &'a dyn IdGen, accepted_at: Timestamp) -> std::io::Result<Self> {
-        let compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?;
-        Ok(Self {
+    #[must_use]
+    pub fn new(ids: &'a dyn IdGen, accepted_at: Timestamp) -> Self {
+        Self {
             ids,
             accepted_at,
-            compressor,
             plain: Vec::new(),
-        })
+        }
     }
 
     /// Packs the signals of one organization, in order, into as few batches as the bounds allow.
@@ -99,7 +92,7 @@ impl<'a> Packer<'a> {
             self.plain.extend_from_slice(&signal.encoded);
             let _ = stamp.encode(&mut self.plain);
         }
-        let payload = self.compressor.compress(&self.plain)?.into();
+        let payload = codec::compress(&self.plain)?.into();
         Ok(Batch {
             id,
             org,
@@ -159,12 +152,12 @@ mod tests {
         let now = Timestamp::from_second(NOW).unwrap();
         let ids = SeededIds::from(now);
         let numbered: Vec<_> = signals.iter().map(|s| (SignalId::new(&ids), s)).collect();
-        let mut packer = Packer::new(&ids, now).unwrap();
+        let mut packer = Packer::new(&ids, now);
         let batches = packer.pack(OrgId(Uuid::from_u128(9)), &numbered).unwrap();
         batches
             .iter()
             .map(|batch| {
-                let plain = zstd::bulk::decompress(&batch.payload, 1 << 24).unwrap();
+                let plain = codec::decompress(&batch.payload).unwrap();
                 let read = SignalsAccepted::decode(&plain[..]).unwrap();
                 assert_eq!(
                     (read.batch_id.clone(), read.signals.len()),

@@ -20,7 +20,7 @@ use crate::config::{Settings, StageSettings};
 use crate::metrics::IngestMetrics;
 
 pub use identity::{LinkHandler, MergeHandler};
-pub use resolved::RecordHandler;
+pub use resolved::{RecordHandler, Recorder};
 
 /// What the consumers work with.
 pub(crate) struct Desk<'a> {
@@ -37,29 +37,30 @@ impl Desk<'_> {
     /// Starts the consumers.
     pub(crate) fn spawn(&self, settings: &Settings) -> Result<(), BusError> {
         let db = &self.stores.pipeline;
-        let record = RecordHandler {
+        let recorder = Recorder {
             db: db.clone(),
             clock: Arc::clone(self.clock),
             ids: Arc::clone(self.ids),
             metrics: self.counts.clone(),
         };
-        self.consume(SignalsResolved::TYPE, &settings.record, record)?;
+        let record = RecordHandler::start(&recorder, &settings.record, self.lifecycle);
+        self.consume(SignalsResolved::TYPE, settings.record.stage(), record)?;
         let merge = MergeHandler {
             db: db.clone(),
             metrics: self.counts.clone(),
         };
-        self.consume(IdentityMerged::TYPE, &settings.identity, merge)?;
+        self.consume(IdentityMerged::TYPE, settings.identity, merge)?;
         let link = LinkHandler {
             db: db.clone(),
             metrics: self.counts.clone(),
         };
-        self.consume(IdentityAccountLinked::TYPE, &settings.identity, link)
+        self.consume(IdentityAccountLinked::TYPE, settings.identity, link)
     }
 
     fn consume<H: Handler>(
         &self,
         event: &'static str,
-        stage: &StageSettings,
+        stage: StageSettings,
         handler: H,
     ) -> Result<(), BusError> {
         let spec = ConsumerSpec {

@@ -28,7 +28,7 @@ pub struct RawDelivery<'a> {
 /// # Errors
 /// Nothing was stored.
 pub async fn keep_raw(db: &PipelineDb, delivery: &RawDelivery<'_>) -> Result<bool, IngestError> {
-    let packed = zstd::bulk::compress(delivery.body, 1).map_err(IngestError::Pack)?;
+    let packed = contracts::codec::compress(delivery.body).map_err(IngestError::Pack)?;
     let mut tx = db.begin().await?;
     let done = sqlx::query(
         "INSERT INTO github_deliveries_raw (org_id, delivery, source_id, event, received_at, body)

@@ -162,7 +162,7 @@ impl World {
                 .await
                 .unwrap();
         let read = |payload: Vec<u8>| {
-            let plain = zstd::bulk::decompress(&payload, 1 << 24).unwrap();
+            let plain = contracts::codec::decompress(&payload).unwrap();
             <SignalsAccepted as prost::Message>::decode(plain.as_slice()).unwrap()
         };
         rows.into_iter().map(|(payload,)| read(payload)).collect()
@@ -179,7 +179,7 @@ impl World {
         .await
         .unwrap();
         let plain = |(payload, encoding): (Vec<u8>, String)| match encoding.as_str() {
-            "zstd" => zstd::bulk::decompress(&payload, 1 << 24).unwrap(),
+            "zstd" => contracts::codec::decompress(&payload).unwrap(),
             _ => payload,
         };
         rows.into_iter()

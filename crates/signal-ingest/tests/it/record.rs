@@ -10,7 +10,8 @@ use futures::future::join_all;
 use ids::{OrgId, SystemClock, SystemIds};
 use rpc::Role;
 use serde_json::json;
-use signal_ingest::events::RecordHandler;
+use signal_ingest::config::RecordSettings;
+use signal_ingest::events::{RecordHandler, Recorder};
 use signal_ingest::metrics::IngestMetrics;
 use telemetry::Metrics;
 
@@ -18,12 +19,20 @@ use crate::harness::{World, new_id, new_org, resolved, wrap};
 
 /// The handler as a replica has it.
 pub fn handler(world: &World) -> RecordHandler {
-    RecordHandler {
+    let recorder = Recorder {
         db: world.stores.pipeline.clone(),
         clock: SystemClock::shared(),
         ids: SystemIds::shared(),
         metrics: IngestMetrics::new(&Metrics::new("signal-ingest")).unwrap(),
-    }
+    };
+    let settings = RecordSettings {
+        concurrency: 16,
+        timeout_ms: 10_000,
+        lanes: 2,
+        group_batches: 16,
+        group_signals: 4_096,
+    };
+    RecordHandler::start(&recorder, &settings, &world.life)
 }
 
 /// A resolved batch in its envelope.
