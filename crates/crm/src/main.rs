@@ -14,6 +14,10 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
+/// Messages are made and freed by the million, on other threads than they were made on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Each phase of the shutdown has this long.
 const PHASE_BUDGET: Duration = Duration::from_secs(10);
 

@@ -68,7 +68,11 @@ impl Local {
     }
 
     fn overrides(&self, service: &str) -> serde_json::Value {
-        let database = wiring::database(self.postgres_port, &self.secrets, &service.replace('-', "_"));
+        let database = wiring::database(
+            ("127.0.0.1", self.postgres_port),
+            &self.secrets,
+            &service.replace('-', "_"),
+        );
         // Keys that the service would need to start, and these commands do not.
         match service {
             "gateway" => json!({

@@ -35,7 +35,9 @@ pub const DATABASE: &str = "devsignal";
 /// Where everything listens, and the secrets.
 #[derive(Debug, Clone)]
 pub struct Wiring {
-    /// Port of Postgres on 127.0.0.1.
+    /// Address of Postgres, or the directory of its Unix socket.
+    pub postgres_host: String,
+    /// Port of Postgres.
     pub postgres_port: u16,
     /// URL of nats-server with its login.
     pub nats_url: String,
@@ -62,7 +64,7 @@ impl Wiring {
     #[must_use]
     pub fn overrides(&self, service: &str) -> Value {
         let mut all = json!({
-            "database": database(self.postgres_port, &self.secrets, &service.replace('-', "_")),
+            "database": database((&self.postgres_host, self.postgres_port), &self.secrets, &service.replace('-', "_")),
             "bus": {"url": self.nats_url, "client_name": service},
         });
         let backend = |at: SocketAddr| json!({"url": format!("http://{at}")});
@@ -112,7 +114,7 @@ impl Wiring {
 
 /// The `[database]` section of the service that owns `schema`.
 #[must_use]
-pub fn database(port: u16, secrets: &Secrets, schema: &str) -> Value {
+pub fn database((host, port): (&str, u16), secrets: &Secrets, schema: &str) -> Value {
     let password = |role: &str| {
         secrets
             .database
@@ -121,7 +123,7 @@ pub fn database(port: u16, secrets: &Secrets, schema: &str) -> Value {
             .unwrap_or_default()
     };
     json!({
-        "host": "127.0.0.1",
+        "host": host,
         "port": port,
         "database": DATABASE,
         "owner_password": password("owner"),

@@ -211,7 +211,10 @@ mod tests {
         );
         let settings = load(json!({"security": {"principal_keys": ["k"]}})).unwrap();
         assert_eq!(settings.database.schema, "scoring");
-        assert_eq!(settings.scoring.pacing().pause, SignedDuration::from_millis(1_000));
+        assert_eq!(
+            settings.scoring.pacing().pause,
+            SignedDuration::from_millis(1_000)
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns the order of things: secrets, databases, migrations, services, the first organization, `endpoints.json`, and the
 //! same backwards. Nothing here differs from production but configuration.
 
+mod background;
 mod pid_file;
 mod services;
 mod stack;
@@ -18,6 +19,7 @@ use crate::cli::UpArgs;
 use crate::endpoints::{self, Endpoints};
 use crate::secrets::{FirstOrganization, Secrets};
 use crate::wiring::SCHEMAS;
+use background::Background;
 use pid_file::PidFile;
 use stack::Stack;
 
@@ -39,8 +41,10 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
     lifecycle.watch_signals()?;
 
     let started = Instant::now();
+    let background = Background::start()?;
     let mut stack = Stack::start(data_dir, &lifecycle).await?;
-    let outcome = match Box::pin(serve(&args, data_dir, &stack, &lifecycle, started)).await {
+    let serving = serve(&args, data_dir, &stack, &lifecycle, &background, started);
+    let outcome = match Box::pin(serving).await {
         Ok(()) => stack.supervise(&lifecycle).await,
         Err(error) => Err(error),
     };
@@ -59,6 +63,7 @@ async fn serve(
     data_dir: &Path,
     stack: &Stack,
     lifecycle: &Lifecycle,
+    background: &Background,
     started: Instant,
 ) -> anyhow::Result<()> {
     let mut secrets = Secrets::read_or_make(data_dir, SCHEMAS)?;
@@ -68,7 +73,7 @@ async fn serve(
     plan.migrate(stack).await?;
     crate::complain("starting services");
     let running = tokio::select! {
-        running = plan.start(lifecycle, &metrics) => running?,
+        running = plan.start(lifecycle, &metrics, background.handle()) => running?,
         () = lifecycle.stopping() => return Ok(()),
     };
     let first = match secrets.first_organization.clone() {

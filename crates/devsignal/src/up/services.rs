@@ -13,6 +13,7 @@ use sqlx::migrate::Migrator;
 use store::{DbSettings, Stores};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 use super::stack::Stack;
 use crate::cli::UpArgs;
@@ -100,8 +101,13 @@ impl Plan {
         Ok(())
     }
 
-    /// Starts the services, those that others stand on first.
-    pub async fn start(self, lifecycle: &Lifecycle, metrics: &Metrics) -> anyhow::Result<Running> {
+    /// Starts the services, those that others stand on first; on `background` what works off accepted signals.
+    pub async fn start(
+        self,
+        lifecycle: &Lifecycle,
+        metrics: &Metrics,
+        background: &Handle,
+    ) -> anyhow::Result<Running> {
         let Self {
             settings: all,
             listeners,
@@ -113,34 +119,38 @@ impl Plan {
             listeners.admin.local_addr()?,
         );
         let base = Base {
-            lifecycle,
-            metrics,
+            lifecycle: lifecycle.clone(),
+            metrics: metrics.clone(),
             verifier,
             clock: SystemClock::shared(),
             ids: SystemIds::shared(),
         };
         macro_rules! start {
             ($service:ident $(, $wait:tt)?) => {{
-                let parts = base
-                    .parts($service::SERVICE, &all.$service.database, &all.$service.bus)
-                    .await?;
-                let deps = $service::app::Deps {
-                    bus: parts.bus,
-                    stores: parts.stores,
-                    lifecycle: parts.lifecycle,
-                    metrics: parts.metrics,
-                    clock: Arc::clone(&base.clock),
-                    ids: Arc::clone(&base.ids),
-                    verifier: base.verifier.clone(),
-                };
-                $service::app::start(&all.$service, &deps, listeners.$service)$(.$wait)?
-                ?;
+                let (base, settings, listener) = (base.clone(), all.$service, listeners.$service);
+                async move {
+                    let parts = base
+                        .parts($service::SERVICE, &settings.database, &settings.bus)
+                        .await?;
+                    let deps = $service::app::Deps {
+                        bus: parts.bus,
+                        stores: parts.stores,
+                        lifecycle: parts.lifecycle,
+                        metrics: parts.metrics,
+                        clock: base.clock,
+                        ids: base.ids,
+                        verifier: base.verifier,
+                    };
+                    $service::app::start(&settings, &deps, listener)$(.$wait)?
+                    ?;
+                    anyhow::Ok(())
+                }
             }};
         }
-        start!(signal_ingest, await);
-        start!(identity_resolver);
-        start!(crm);
-        start!(scoring);
+        start!(signal_ingest, await).await?;
+        background.spawn(start!(identity_resolver)).await??;
+        background.spawn(start!(crm)).await??;
+        background.spawn(start!(scoring)).await??;
         let parts = base
             .parts(GATEWAY, &all.gateway.database, &all.gateway.bus)
             .await?;
@@ -176,9 +186,10 @@ impl Running {
 }
 
 /// What all services share.
-struct Base<'a> {
-    lifecycle: &'a Lifecycle,
-    metrics: &'a Metrics,
+#[derive(Clone)]
+struct Base {
+    lifecycle: Lifecycle,
+    metrics: Metrics,
     verifier: Verifier,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
@@ -192,7 +203,7 @@ struct Parts {
     metrics: Metrics,
 }
 
-impl Base<'_> {
+impl Base {
     async fn parts(&self, service: &str, database: &DbSettings, bus: &BusSettings) -> anyhow::Result<Parts> {
         let (lifecycle, metrics) = (self.lifecycle.child(service), self.metrics.for_service(service));
         let stores = Stores::connect(database, &lifecycle, &metrics)
@@ -235,6 +246,7 @@ impl AllSettings {
 impl Listeners {
     fn wiring(&self, stack: &Stack, secrets: &Secrets) -> anyhow::Result<Wiring> {
         Ok(Wiring {
+            postgres_host: stack.postgres_socket(),
             postgres_port: stack.postgres_port(),
             nats_url: stack.nats_url(),
             secrets: secrets.clone(),

@@ -57,6 +57,7 @@ impl Cluster {
         let (postgres, nats) = (postgres?, nats?);
         let [signal_ingest, identity_resolver, crm, scoring, http, grpc, admin] = ports::free()?;
         let wiring = Wiring {
+            postgres_host: "127.0.0.1".to_owned(),
             postgres_port: postgres.port(),
             nats_url: nats.url(),
             secrets: Secrets::read_or_make(folder.path(), SCHEMAS)?,

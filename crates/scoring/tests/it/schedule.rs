@@ -24,7 +24,10 @@ async fn the_first_signal_is_scored_at_once_and_more_wait_for_the_pause() {
     record().await;
     assert_eq!(world.scorer.round().await.unwrap(), 0);
     let next = schedule::next_due(&world.stores.pipeline).await.unwrap().unwrap();
-    assert_eq!(next.duration_since(world.now()), SignedDuration::from_millis(1_000));
+    assert_eq!(
+        next.duration_since(world.now()),
+        SignedDuration::from_millis(1_000)
+    );
     world.clock.advance(SignedDuration::from_millis(1_000));
     assert_eq!(world.scorer.round().await.unwrap(), 1);
     assert_eq!(world.scorer.round().await.unwrap(), 0);
