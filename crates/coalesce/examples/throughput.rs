@@ -38,6 +38,7 @@ async fn measure(callers: u64, lanes: u64) {
         max_weight: usize::MAX,
         max_queued_items: 100_000,
         max_queued_weight: usize::MAX,
+        breath: std::time::Duration::ZERO,
     });
     let groups = Arc::new(AtomicU64::new(0));
     let mut running = JoinSet::new();

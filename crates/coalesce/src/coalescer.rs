@@ -1,6 +1,7 @@
 //! The callers' side: one call in, its own answer out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -23,6 +24,9 @@ pub struct Options {
     pub max_queued_items: usize,
     /// The most weight waiting; one more call is refused, unless it would wait alone.
     pub max_queued_weight: usize,
+    /// The least time between the beginnings of a lane's groups: under load, groups become larger and cost less. The
+    /// first call after a rest does not wait. Zero for none.
+    pub breath: Duration,
 }
 
 /// Why a call has no answer.

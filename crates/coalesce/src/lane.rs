@@ -1,8 +1,15 @@
 //! The workers' side: one bulk call at a time, answers handed back to their callers.
 
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     CallError,
@@ -57,10 +64,29 @@ impl<Req, Res, Err: Clone> Lane<Req, Res, Err> {
                 queue.next_group().await
             };
             match group {
-                Some(group) => run_group(&bulk, group).await,
+                Some(group) => {
+                    let next = Instant::now() + queue.options.breath;
+                    run_group(&bulk, group).await;
+                    if open && !rested_until(next, &mut shutdown).await {
+                        queue.close();
+                        open = false;
+                    }
+                }
                 None => return,
             }
         }
+    }
+}
+
+/// Rests until `next`; `false` when `shutdown` came first.
+async fn rested_until(next: Instant, shutdown: &mut Pin<&mut impl Future<Output = ()>>) -> bool {
+    if next <= Instant::now() {
+        return true;
+    }
+    tokio::select! {
+        biased;
+        () = shutdown => false,
+        () = sleep_until(next) => true,
     }
 }
 

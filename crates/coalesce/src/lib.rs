@@ -1,6 +1,6 @@
-//! Many concurrent single calls become few bulk calls, without a timer.
+//! Many concurrent single calls become few bulk calls.
 //!
-//! While a lane's bulk call is in flight, the next group forms in the queue; an idle lane takes a
+//! While a lane's bulk call is in flight, the next group forms in the queue; a rested lane takes a
 //! call at once. Owns the bounded queue and the grouping; it must not know what a call does, and
 //! spawns nothing: the caller runs each [`Lane`] in a task of its own.
 

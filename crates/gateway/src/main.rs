@@ -12,7 +12,6 @@ use store::Stores;
 use telemetry::Metrics;
 
 /// The public side of DevSignal: REST, gRPC, events, receivers.
-/// Messages are made and freed by the million, on other threads than they were made on.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

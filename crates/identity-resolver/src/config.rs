@@ -56,6 +56,8 @@ pub struct ConsumerSettings {
 pub struct ResolverSettings {
     /// Signals of one organization that are resolved in one transaction; a batch above it still is, alone.
     pub max_unit_signals: usize,
+    /// Least time between the beginnings of an organization's units.
+    pub breath_ms: u64,
     /// Persons and visitors that are kept in memory, over all organizations.
     pub memory_actors: u64,
     /// Accounts that are kept in memory, over all organizations.
@@ -104,6 +106,11 @@ impl Validate for Settings {
             (1..=16_384).contains(&self.resolver.max_unit_signals),
             "resolver.max_unit_signals",
             "it must be from 1 to 16384",
+        )?;
+        rule(
+            self.resolver.breath_ms <= 1_000,
+            "resolver.breath_ms",
+            "it must be at most 1000",
         )?;
         rule(
             self.resolver.memory_actors >= 1_000,

@@ -1,24 +1,31 @@
 //! Batches of one organization, one unit of work after the other.
 //!
 //! Handlers that wait for their organization's turn are served together: whoever has the turn takes the others' batches
-//! along. So an organization that sends many small batches costs few transactions, without a timer. Must not: know what a
+//! along. So an organization that sends many small batches costs few transactions. Must not: know what a
 //! unit does. A batch leaves the lane only when its work is committed, or with the handler that brought it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ids::OrgId;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, MutexGuard};
+use tokio::time::{Instant, sleep_until};
 
 use crate::memory::Slot;
 
 /// The lanes of all organizations that were seen; some hundred bytes each.
-pub(crate) struct Lanes<B>(Mutex<HashMap<OrgId, Arc<Lane<B>>>>);
+pub(crate) struct Lanes<B> {
+    lanes: Mutex<HashMap<OrgId, Arc<Lane<B>>>>,
+    breath: Duration,
+}
 
 /// One organization's lane.
 pub(crate) struct Lane<B> {
-    turn: Turn<()>,
+    /// When the next turn may begin.
+    turn: Turn<Instant>,
+    breath: Duration,
     waiting: Mutex<Waiting<B>>,
     known: Mutex<Known>,
 }
@@ -49,20 +56,26 @@ pub(crate) struct Group<'a, B> {
     numbers: Vec<u64>,
     /// Never empty.
     pub(crate) batches: Vec<Arc<B>>,
-    _turn: MutexGuard<'a, ()>,
+    _turn: MutexGuard<'a, Instant>,
 }
 
 impl<B> Lanes<B> {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::default())
+    /// Lanes whose turns begin at least `breath` apart: under load, turns take more batches along and cost less. The first
+    /// batch after a rest does not wait.
+    pub(crate) fn new(breath: Duration) -> Self {
+        Self {
+            lanes: Mutex::default(),
+            breath,
+        }
     }
 
     /// The organization's lane; a new one begins with `slot`.
     pub(crate) fn of(&self, org: OrgId, slot: impl FnOnce() -> Slot) -> Arc<Lane<B>> {
-        let mut lanes = self.0.lock();
+        let mut lanes = self.lanes.lock();
         let lane = lanes.entry(org).or_insert_with(|| {
             Arc::new(Lane {
-                turn: Turn::new(()),
+                turn: Turn::new(Instant::now()),
+                breath: self.breath,
                 waiting: Mutex::new(Waiting {
                     next: 0,
                     batches: Vec::new(),
@@ -104,7 +117,12 @@ impl<B> Ticket<B> {
     /// Waits for the turn. `None`: somebody else has done this batch meanwhile. Otherwise this batch and, up to
     /// `max_weight` in all, those that wait behind it; `alone`: only this one.
     pub(crate) async fn turn(&self, max_weight: usize, alone: bool) -> Option<Group<'_, B>> {
-        let turn = self.lane.turn.lock().await;
+        let mut turn = self.lane.turn.lock().await;
+        if self.is_done() {
+            return None;
+        }
+        sleep_until(*turn).await;
+        *turn = Instant::now() + self.lane.breath;
         let waiting = self.lane.waiting.lock();
         let (_, own_weight, own) = waiting
             .batches
@@ -125,6 +143,13 @@ impl<B> Ticket<B> {
             }
         }
         Some(group)
+    }
+}
+
+impl<B> Ticket<B> {
+    fn is_done(&self) -> bool {
+        let waiting = self.lane.waiting.lock();
+        !waiting.batches.iter().any(|(number, ..)| *number == self.number)
     }
 }
 
@@ -158,7 +183,7 @@ mod tests {
     use crate::memory::Memory;
 
     fn lane() -> Arc<Lane<&'static str>> {
-        Lanes::new().of(OrgId(Uuid::nil()), || Memory::new(1, 1).new_slot())
+        Lanes::new(Duration::ZERO).of(OrgId(Uuid::nil()), || Memory::new(1, 1).new_slot())
     }
 
     #[tokio::test]

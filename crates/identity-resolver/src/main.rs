@@ -14,7 +14,6 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-/// Messages are made and freed by the million, on other threads than they were made on.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::store::{PipelineDb, StoreError, Tx, inbox, retry};
 use contracts::Envelope;
@@ -56,7 +57,7 @@ impl Resolver {
         Ok(Self {
             db: db.clone(),
             memory: Memory::new(settings.memory_actors, settings.memory_accounts),
-            lanes: Lanes::new(),
+            lanes: Lanes::new(Duration::from_millis(settings.breath_ms)),
             max_unit_signals: settings.max_unit_signals,
             clock,
             ids,

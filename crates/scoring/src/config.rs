@@ -58,6 +58,8 @@ pub struct RollupSettings {
     pub group_batches: usize,
     /// Most signals of one transaction; a larger batch goes alone.
     pub group_signals: usize,
+    /// Least time between the beginnings of a lane's transactions.
+    pub breath_ms: u64,
 }
 
 /// The other events taken in.
@@ -160,7 +162,8 @@ impl Validate for RollupSettings {
         within("rollup.concurrency", self.concurrency, 1, 256)?;
         within("rollup.lanes", self.lanes, 1, 64)?;
         within("rollup.group_batches", self.group_batches, 1, 256)?;
-        within("rollup.group_signals", self.group_signals, 1, 100_000)
+        within("rollup.group_signals", self.group_signals, 1, 100_000)?;
+        within("rollup.breath_ms", self.breath_ms, 0, 1_000)
     }
 }
 

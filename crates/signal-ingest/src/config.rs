@@ -107,6 +107,8 @@ pub struct RecordSettings {
     pub group_batches: usize,
     /// Most signals in one transaction; a larger batch goes alone.
     pub group_signals: usize,
+    /// Least time between the beginnings of a lane's transactions.
+    pub breath_ms: u64,
 }
 
 impl RecordSettings {
@@ -252,6 +254,7 @@ impl Settings {
         within("record.lanes", self.record.lanes, 1, 16)?;
         within("record.group_batches", self.record.group_batches, 1, 1_000)?;
         within("record.group_signals", self.record.group_signals, 1, 20_000)?;
+        within("record.breath_ms", self.record.breath_ms, 0, 1_000)?;
         let kept = &self.retention;
         within("retention.signals_days", kept.signals_days, 1, 36_500)?;
         within("retention.batches_days", kept.batches_days, 1, 36_500)?;

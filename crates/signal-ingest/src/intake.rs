@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::store::PipelineDb;
 use coalesce::{CallError, Coalescer, Lane, Options};
@@ -94,6 +94,7 @@ impl Intake {
             max_weight: settings.group_signals,
             max_queued_items: settings.queued_calls,
             max_queued_weight: settings.queued_signals,
+            breath: Duration::ZERO,
         });
         let worker = Worker {
             db: db.clone(),

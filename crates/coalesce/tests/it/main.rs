@@ -23,6 +23,7 @@ const OPTIONS: Options = Options {
     max_weight: 1_000,
     max_queued_items: 1_000,
     max_queued_weight: 100_000,
+    breath: std::time::Duration::ZERO,
 };
 
 type Calls = Coalescer<u32, u32, String>;
@@ -113,6 +114,7 @@ async fn full_queue_refuses_at_once_by_items_and_by_weight() {
     let (calls, _lanes) = new(Options {
         max_queued_items: 2,
         max_queued_weight: 10,
+        breath: std::time::Duration::ZERO,
         ..OPTIONS
     });
     let mut first = pin!(calls.call(1, 50));
@@ -325,4 +327,37 @@ proptest! {
             prop_assert!(group.len() == 1 || weigh(group) <= max_weight);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_keep_their_distance_but_the_first_call_after_a_rest_does_not_wait() {
+    let breath = std::time::Duration::from_millis(10);
+    let (calls, lanes) = new(Options {
+        lanes: 1,
+        breath,
+        ..OPTIONS
+    });
+    let begun = tokio::time::Instant::now();
+    let lane = lanes.into_iter().next().unwrap();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = std::sync::Arc::clone(&seen);
+    let work = lane.run(
+        move |group: Vec<u32>| {
+            log.lock()
+                .unwrap()
+                .push((begun.elapsed().as_millis(), group.len()));
+            async move { Ok::<_, String>(group) }
+        },
+        tokio::time::sleep(breath * 100),
+    );
+    let ask = async {
+        calls.call(1, 0).await.unwrap();
+        let (a, b) = tokio::join!(calls.call(2, 0), calls.call(3, 0));
+        a.unwrap();
+        b.unwrap();
+        tokio::time::sleep(breath * 5).await;
+        calls.call(4, 0).await.unwrap();
+    };
+    tokio::join!(work, ask);
+    assert_eq!(*seen.lock().unwrap(), [(0, 1), (10, 2), (60, 1)]);
 }

@@ -22,6 +22,9 @@ use crate::{BusError, bus::chain, message};
 const POLL_MIN: Duration = Duration::from_millis(5);
 /// … and doubles to this while nothing comes.
 const POLL_MAX: Duration = Duration::from_millis(250);
+/// The least time between the beginnings of two batches, unless the first was full: what is written meanwhile goes
+/// together. A row that comes after a rest does not wait.
+const BREATH: Duration = Duration::from_millis(5);
 /// Pauses after a batch that was not taken as a whole.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -45,6 +48,8 @@ struct Rounds {
     poll: Duration,
     retry: Duration,
     rows: u32,
+    /// The last batch had as many rows as it might: there are more.
+    full: bool,
     confirmed: Instant,
     measured: Option<Instant>,
     redriven: Instant,
@@ -60,6 +65,7 @@ impl Desk {
             poll: POLL_MIN,
             retry: RETRY_MIN,
             rows: self.bus.settings().relay_batch_rows,
+            full: false,
             confirmed: Instant::now(),
             measured: None,
             redriven: Instant::now(),
@@ -69,11 +75,20 @@ impl Desk {
                 lead.check().await?;
                 rounds.confirmed = Instant::now();
             }
+            let next = Instant::now() + BREATH;
             let pause = self.round(&mut rounds).await?;
             if shutdown.is_requested() {
                 return Ok(());
             }
-            let Some(pause) = pause else { continue };
+            let Some(pause) = pause else {
+                if !rounds.full {
+                    tokio::select! {
+                        () = shutdown.requested() => {}
+                        () = tokio::time::sleep_until(next) => {}
+                    }
+                }
+                continue;
+            };
             tokio::select! {
                 () = shutdown.requested() => {
                     // What was committed until now is published once more before we go.
@@ -116,6 +131,7 @@ impl Desk {
             return Ok(Some(pause));
         }
         rounds.poll = POLL_MIN;
+        rounds.full = batch.len() >= usize::try_from(rounds.rows).unwrap_or(usize::MAX);
         rounds.rows = next_rows(
             &batch,
             self.bus.settings().relay_batch_rows,

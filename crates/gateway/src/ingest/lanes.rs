@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use coalesce::{Coalescer, Options};
 use contracts::signals::v1::intake_service_client::IntakeServiceClient;
@@ -36,6 +37,7 @@ pub(super) fn start(
         max_weight: settings.group_bytes,
         max_queued_items: settings.queue_items,
         max_queued_weight: settings.queue_bytes,
+        breath: Duration::ZERO,
     });
     let bulk = Bulk {
         client: IntakeServiceClient::new(backends.signal_ingest())

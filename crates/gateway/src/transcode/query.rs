@@ -17,6 +17,8 @@ const MAX_PARAMETERS: usize = 100;
 
 /// The parameter that asks for a sparse answer; it belongs to no message.
 const FIELDS: &str = "fields";
+/// Parameters of lists that mean nothing when empty; whoever sends them so has lost a value.
+const NEVER_EMPTY: [&str; 2] = ["sort", "include"];
 
 /// Fills the fields of `message` that are not in `skip`. Without `fields_allowed` (the body gives them all), only
 /// `fields` may be given. Returns the value of `fields`.
@@ -61,6 +63,9 @@ pub fn fill(
             .ok_or_else(|| unknown_parameter(&name, &listed(&allowed)))?;
         match key {
             None if field.is_list() => return Err(unknown_parameter(&name, &listed(&allowed))),
+            None if text.is_empty() && NEVER_EMPTY.contains(&field.name()) => {
+                return Err(invalid(&name, Misfit::new("required", "must not be empty")));
+            }
             None => {
                 let value = field_value::from_text(&field.kind(), &text).map_err(|m| invalid(&name, m))?;
                 message.set_field(field, value);

@@ -10,11 +10,12 @@ use identity_resolver::app::{self, Deps};
 use identity_resolver::{CONSUMER, SERVICE};
 use ids::{SystemClock, SystemIds};
 use lifecycle::Lifecycle;
-use rpc::{KeyPair, Verifier};
+use rpc::{KeyPair, Principal, Signer, Verifier};
 use serde_json::json;
 use telemetry::Metrics;
 use test_kit::{unique_prefix, wait_for};
 use tokio::net::TcpListener;
+use tonic::Request;
 
 use crate::harness::*;
 
@@ -24,6 +25,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Running {
     lifecycle: Lifecycle,
     address: SocketAddr,
+    signer: Signer,
 }
 
 async fn start(base: &Base) -> Running {
@@ -49,7 +51,12 @@ async fn start(base: &Base) -> Running {
     let address = listener.local_addr().unwrap();
     let settings = settings(json!({"security": {"principal_keys": [pair.public]}}));
     app::start(&settings, &deps, listener).unwrap();
-    Running { lifecycle, address }
+    let signer = Signer::new(&pair.private, SystemClock::shared()).unwrap();
+    Running {
+        lifecycle,
+        address,
+        signer,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,12 +107,11 @@ async fn batches_on_the_bus_are_resolved_and_poison_does_not_hold_them_up() {
         .await
         .unwrap();
     let settled = wait_for("nothing lags", SOON, async || {
-        let answer = stages
-            .list_stages(ListStagesRequest {})
-            .await
-            .unwrap()
-            .into_inner()
-            .stages;
+        let mut request = Request::new(ListStagesRequest {});
+        let token = running.signer.token(&Principal::system("gateway")).unwrap();
+        let key = token.parse().unwrap();
+        request.metadata_mut().insert(rpc::PRINCIPAL_KEY, key);
+        let answer = stages.list_stages(request).await.unwrap().into_inner().stages;
         answer
             .iter()
             .all(|stage: &Stage| stage.lag == 0)

@@ -20,9 +20,13 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    /// Not to be scored again before this, whatever happens.
+    /// Not to be scored again before this, whatever happens. Without roll-up rows, as when a company was only discovered,
+    /// the first signal is not to wait.
     #[must_use]
     pub fn not_before(&self, now: Timestamp, rows: i64) -> Timestamp {
+        if rows == 0 {
+            return now;
+        }
         let pauses = 1 + rows / self.rows_per_pause.max(1);
         let factor = i32::try_from(pauses).unwrap_or(i32::MAX);
         self.pause
@@ -60,6 +64,7 @@ mod tests {
     #[test]
     fn costly_accounts_pause_longer() {
         let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(PACING.not_before(now, 0), now);
         assert_eq!(PACING.not_before(now, 10).as_millisecond(), 200);
         assert_eq!(PACING.not_before(now, 50_000).as_millisecond(), 2_200);
         assert!(PACING.not_before(now, i64::MAX) > now);

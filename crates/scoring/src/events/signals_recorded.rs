@@ -1,6 +1,7 @@
 //! `signals.recorded`: a batch of signals to be counted, exactly once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coalesce::{CallError, Coalescer, Lane, Options};
 use contracts::{Envelope, events::v1 as events};
@@ -34,6 +35,7 @@ impl SignalsRecorded {
             // Never reached: no more batches are in hand than the consumer handles at once.
             max_queued_items: settings.concurrency.saturating_mul(4).max(64),
             max_queued_weight: usize::MAX,
+            breath: Duration::from_millis(settings.breath_ms),
         });
         for lane in lanes {
             let desk = desk.clone();

@@ -209,6 +209,7 @@ fn parts(
         lanes: 2,
         group_batches: 16,
         group_signals: 4_096,
+        breath_ms: 10,
     };
     let signals = on::SignalsRecorded::start(desk.clone(), rollup, life);
     (desk, scorer, signals)

@@ -1,6 +1,7 @@
 //! `signals.resolved`: the batch is recorded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::store::{Class, PipelineDb};
 use coalesce::{CallError, Coalescer, Lane, Options};
@@ -45,6 +46,7 @@ impl RecordHandler {
             // Never reached: no more batches are in hand than the consumer handles at once.
             max_queued_items: settings.concurrency.saturating_mul(4).max(64),
             max_queued_weight: usize::MAX,
+            breath: Duration::from_millis(settings.breath_ms),
         });
         for lane in lanes {
             let recorder = recorder.clone();

@@ -31,6 +31,7 @@ pub fn handler(world: &World) -> RecordHandler {
         lanes: 2,
         group_batches: 16,
         group_signals: 4_096,
+        breath_ms: 10,
     };
     RecordHandler::start(&recorder, &settings, &world.life)
 }
