@@ -14,10 +14,12 @@ const nameOf = (schema) => (schema && schema.$ref ? schema.$ref.split("/").pop()
 const typeOf = (schema) => {
   if (!schema) return "";
   if (schema.$ref) return nameOf(schema);
-  const type = [schema.type || "any"].flat().join(" or ");
-  if (schema.type === "array") return "list of " + typeOf(schema.items);
+  const kinds = [schema.type || "any"].flat().filter((kind) => kind !== "null");
+  const type = kinds.join(" or ");
+  if (schema.anyOf) return typeOf(schema.anyOf[0]);
+  if (kinds[0] === "array") return "list of " + typeOf(schema.items);
   const bounds = [
-    schema.enum ? schema.enum.filter((word) => word !== null).join(", ") : "",
+    schema.enum ? schema.enum.filter(Boolean).join(", ") : "",
     schema.format || "",
     schema.minLength !== undefined ? `${schema.minLength} to ${schema.maxLength} characters` : schema.maxLength ? `at most ${schema.maxLength} characters` : "",
     schema.minimum !== undefined && schema.maximum !== undefined ? `${schema.minimum} to ${schema.maximum}` : "",
@@ -31,8 +33,8 @@ const prose = (text) => {
   return node;
 };
 const fields = (schema, depth, seen) => {
-  const plain = follow(schema) || {};
-  if (plain.type === "array" && plain.items) return fields(plain.items, depth, seen);
+  const plain = follow(schema && schema.anyOf ? schema.anyOf[0] : schema) || {};
+  if ([plain.type].flat().includes("array") && plain.items) return fields(plain.items, depth, seen);
   const entries = Object.entries(plain.properties || {});
   if (!entries.length) return null;
   const rows = entries.map(([name, value]) => {
@@ -50,16 +52,17 @@ const fields = (schema, depth, seen) => {
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
 };
 const sample = (schema, depth = 0) => {
-  const plain = follow(schema) || {};
+  const plain = follow(schema && schema.anyOf ? schema.anyOf[0] : schema) || {};
   const example = (schema.examples || plain.examples || [])[0];
   if (example !== undefined) return example;
   if (plain.enum) return plain.enum[0];
-  if (plain.type === "array") return depth < 3 ? [sample(plain.items, depth + 1)] : [];
-  if (plain.type === "object" || plain.properties) {
+  const kind = [plain.type].flat()[0];
+  if (kind === "array") return depth < 3 ? [sample(plain.items, depth + 1)] : [];
+  if (kind === "object" || plain.properties) {
     const wanted = Object.entries(plain.properties || {}).slice(0, 6);
     return depth < 3 ? Object.fromEntries(wanted.map(([name, value]) => [name, sample(value, depth + 1)])) : {};
   }
-  return plain.type === "integer" || plain.type === "number" ? (plain.minimum ?? 1) : plain.type === "boolean" ? true : "text";
+  return kind === "integer" || kind === "number" ? (plain.minimum ?? 1) : kind === "boolean" ? true : "text";
 };
 const curl = (method, path, operation) => {
   const lines = [`curl -s${method === "get" ? "" : ` -X ${method.toUpperCase()}`} "$BASE${path.replace(/{(\w+)}/g, "$$$1")}"`];

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::dataloader::DataLoader;
 use async_graphql::dynamic::{
     Field, FieldFuture, FieldValue, InputValue, Object, ResolverContext, Schema, Subscription,
     SubscriptionField, SubscriptionFieldFuture, TypeRef,
@@ -13,7 +12,7 @@ use prost_reflect::{DescriptorPool, Kind};
 use serde_json::Value as Json;
 
 use super::errors::{contained, of_api};
-use super::loader::{Batched, Batches, Key, none};
+use super::loader::{Batched, Key, Loader, none};
 use super::relations::{self, DEFAULT_OF_EACH, MAX_OF_EACH, RELATIONS, Reads, Relation};
 use super::root;
 use super::types::{Node, Shape, Types, give, read};
@@ -37,7 +36,7 @@ pub struct Ask {
     /// The streams.
     pub streams: Streams,
     /// Many reads as few calls.
-    pub loader: DataLoader<Batches>,
+    pub loader: Loader,
 }
 
 /// The schema, and the methods that its loaders call.
@@ -197,8 +196,7 @@ async fn load(
         limit,
         id: id.to_owned(),
     };
-    let found = ctx.data::<Ask>()?.loader.load_one(key).await;
-    let found = found.map_err(|error| of_api(&error))?;
+    let found = ctx.data::<Ask>()?.loader.load(key).await;
     found.transpose().map_err(|error| of_api(&error))
 }
 

@@ -6,17 +6,18 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
-use async_graphql::dataloader::DataLoader;
 use async_graphql::dynamic::Schema;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, Variables};
 use errors::{ApiError, ErrorCode};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use serde::Deserialize;
 use serde_json::json as doc;
 
 use super::errors::{finish, refusal};
 use super::limits::{self, Weighed};
-use super::loader::{Batched, Batches};
+use super::loader::{Batched, Batches, Loader};
 use super::schema::{Ask, Built};
 use crate::access::{Authenticator, Credential};
 use crate::backends::Backends;
@@ -146,13 +147,16 @@ impl Graphql {
         caller: Arc<Credential>,
         request_id: String,
     ) -> Result<Response, ApiError> {
-        let shared = Arc::clone(&self.shared);
-        let ask = self.ask(caller, &request_id);
+        let (schema, ask, batches) = self.ask(caller, &request_id);
+        let loader = ask.loader.clone();
+        let patience = Duration::from_millis(self.shared.settings.timeout_ms);
+        let request = checked.request.data(ask);
         let run = self.shared.home.run("graphql", async move {
-            let request = checked.request.data(ask);
-            let patience = Duration::from_millis(shared.settings.timeout_ms);
-            match tokio::time::timeout(patience, shared.schema.execute(request)).await {
-                Ok(response) => finish(response, &request_id),
+            let execution = futures::stream::once(async move { schema.execute(request).await }).boxed();
+            let mut driven = batches.drive(loader, execution);
+            match tokio::time::timeout(patience, driven.next()).await {
+                Ok(Some(response)) => finish(response, &request_id),
+                Ok(None) => refusal(&ApiError::internal(), &request_id),
                 Err(_) => {
                     let error = ApiError::new(ErrorCode::DeadlineExceeded, "the query took too long");
                     refusal(&error, &request_id)
@@ -168,12 +172,13 @@ impl Graphql {
         checked: Checked,
         caller: Arc<Credential>,
         request_id: String,
-    ) -> futures::stream::BoxStream<'static, Response> {
-        use futures::StreamExt as _;
+    ) -> BoxStream<'static, Response> {
         if checked.weighed.kind == OperationType::Subscription {
-            let ask = self.ask(caller, &request_id);
-            let answers = self.shared.schema.execute_stream(checked.request.data(ask));
-            return answers.map(move |response| finish(response, &request_id)).boxed();
+            let (schema, ask, batches) = self.ask(caller, &request_id);
+            let loader = ask.loader.clone();
+            let answers = schema.execute_stream(checked.request.data(ask));
+            let driven = batches.drive(loader, answers);
+            return driven.map(move |response| finish(response, &request_id)).boxed();
         }
         let this = self.clone();
         let once = async move {
@@ -185,29 +190,25 @@ impl Graphql {
         futures::stream::once(once).boxed()
     }
 
-    fn ask(&self, caller: Arc<Credential>, request_id: &str) -> Ask {
+    fn ask(&self, caller: Arc<Credential>, request_id: &str) -> (Schema, Ask, Arc<Batches>) {
         let shared = &self.shared;
         let who = OnBehalf {
             principal: caller.principal.clone(),
             request_id: request_id.to_owned(),
         };
-        let home = shared.home.clone();
-        let loader = DataLoader::new(
-            Batches {
-                methods: Arc::clone(&shared.methods),
-                backends: shared.backends.clone(),
-                who: who.clone(),
-            },
-            move |section| drop(home.run("graphql-loader", section)),
-        );
-        Ask {
+        let batches = Batches {
+            methods: Arc::clone(&shared.methods),
+            backends: shared.backends.clone(),
+            who: who.clone(),
+        };
+        let ask = Ask {
             backends: shared.backends.clone(),
             who,
             caller,
             streams: shared.streams.clone(),
-            // A tick's reads go in one call each; the loader's own bound is far above the most a query can ask for.
-            loader: loader.max_batch_size(1_000_000),
-        }
+            loader: Loader::default(),
+        };
+        (shared.schema.clone(), ask, Arc::new(batches))
     }
 }
 
@@ -291,5 +292,12 @@ pub fn described() -> Vec<ByHand> {
         public,
         operation,
     };
-    vec![route("POST", false, Some(post)), route("GET", true, None)]
+    let page = doc!({
+        "operationId": "graphqlExplorer", "tags": ["GraphQL"], "summary": "A page to try GraphQL on; with `Upgrade: websocket`, subscriptions",
+        "responses": {
+            "200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}},
+            "304": {"description": "The client has it already."},
+        },
+    });
+    vec![route("POST", false, Some(post)), route("GET", true, Some(page))]
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::ByHand;
-use crate::openapi::problems_of;
+use crate::openapi::{judged_alone, problems_of};
 
 const PROBLEMS: [u16; 10] = [400, 401, 403, 413, 415, 429, 500, 501, 503, 504];
 
@@ -24,7 +24,7 @@ pub fn described() -> Vec<ByHand> {
         json!({
             "type": "object",
             // Items are judged one by one: an item that is no signal is rejected, not the batch.
-            "properties": {"signals": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"$message": "devsignal.signals.v1.SignalInput", "way": "in"}}},
+            "properties": {"signals": {"type": "array", "minItems": 1, "maxItems": 1000, "items": judged_alone(&json!({"$message": "devsignal.signals.v1.SignalInput", "way": "in"}))}},
             "required": ["signals"],
         }),
     );

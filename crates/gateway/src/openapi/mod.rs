@@ -19,6 +19,7 @@ use crate::transcode::Routes;
 
 pub use self::comments::Comments;
 pub use self::common::problems_of;
+pub use self::operations::judged_alone;
 
 /// The document.
 #[must_use]

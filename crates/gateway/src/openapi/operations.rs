@@ -119,7 +119,9 @@ fn from_query(field: &FieldDescriptor, schemas: &mut Schemas<'_>) -> Value {
     };
     if let Some(words) = words.filter(|words| !words.is_empty()) {
         schema["examples"] = json!([words[0]]);
-        schema["enum"] = words.into();
+        // Nothing behind the `=` is the same as no parameter.
+        let none = (field.name() != "match").then_some("");
+        schema["enum"] = words.into_iter().chain(none).collect();
     }
     let mut parameter = json!({"name": field.json_name(), "in": "query", "schema": schema});
     if field.name() == "match" {
@@ -155,10 +157,15 @@ fn body(route: &Route, schemas: &mut Schemas<'_>) -> Value {
     }
     json!({
         "type": "object",
-        "properties": {"items": {"type": "array", "items": item, "minItems": 1, "maxItems": 1000}},
+        "properties": {"items": {"type": "array", "items": judged_alone(&item), "minItems": 1, "maxItems": 1000}},
         "required": ["items"],
         "additionalProperties": false,
     })
+}
+
+/// An item of a batch: what is not as it should be is refused by itself, and the others go on.
+pub fn judged_alone(item: &Value) -> Value {
+    json!({"anyOf": [item, {"description": "Anything else is refused by itself, with its place."}]})
 }
 
 fn responses(route: &Route, schemas: &mut Schemas<'_>) -> Value {

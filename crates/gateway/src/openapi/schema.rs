@@ -71,7 +71,12 @@ impl<'c> Schemas<'c> {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for field in of.fields().filter(|f| !without.contains(&f.name())) {
-            properties.insert(field.json_name().to_owned(), self.field(&field, way));
+            let mut schema = self.field(&field, way);
+            // In a body null is the same as absent.
+            if way == Way::In && !is_required(&field) {
+                schema = or_null(schema);
+            }
+            properties.insert(field.json_name().to_owned(), schema);
             if way == Way::In && is_required(&field) {
                 required.push(field.json_name().to_owned());
             }
@@ -154,6 +159,22 @@ impl<'c> Schemas<'c> {
         self.components.insert(name.clone(), schema);
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
+}
+
+/// The schema, or null.
+fn or_null(mut schema: Value) -> Value {
+    let Some(one) = schema.get("type").and_then(Value::as_str).map(str::to_owned) else {
+        return if schema.get("$ref").is_some() {
+            json!({"anyOf": [schema, {"type": "null"}]})
+        } else {
+            schema
+        };
+    };
+    schema["type"] = json!([one, "null"]);
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+    schema
 }
 
 /// What the comment says of the values.

@@ -285,10 +285,8 @@ impl Routes {
             return Ok(None);
         };
         let found = self
-            .0
-            .iter()
-            .filter(|route| route.http_method == http_method)
-            .find_map(|route| Some((route, route.fields_of(&segments)?)));
+            .at(&segments)
+            .find(|(route, _)| route.http_method == http_method);
         Ok(found.map(|(route, path_fields)| Matched {
             route: Arc::clone(route),
             path_fields,
@@ -301,11 +299,21 @@ impl Routes {
         let Ok(Some(segments)) = path::segments(path) else {
             return Vec::new();
         };
-        self.0
+        self.at(&segments).map(|(route, _)| route.http_method).collect()
+    }
+
+    /// The routes of a path. Those with the most literal template own it, whatever the method: `/sources/query` is no source.
+    fn at<'s>(
+        &'s self,
+        segments: &'s [String],
+    ) -> impl Iterator<Item = (&'s Arc<Route>, Vec<(FieldDescriptor, String)>)> {
+        let mut fitting = self
+            .0
             .iter()
-            .filter(|r| r.fields_of(&segments).is_some())
-            .map(|r| r.http_method)
-            .collect()
+            .filter_map(move |route| Some((route, route.fields_of(segments)?)))
+            .peekable();
+        let best = fitting.peek().map(|(route, _)| route.order());
+        fitting.filter(move |(route, _)| Some(route.order()) == best)
     }
 
     /// Every route.
