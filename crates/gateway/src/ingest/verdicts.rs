@@ -94,7 +94,7 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&write(&verdicts)).unwrap();
         assert_eq!(
             read,
-            serde_json::json!({"batchId": null, "accepted": 1, "duplicates": 0, "rejected": 1, "results": [
+            serde_json::json!({"accepted": 1, "duplicates": 0, "rejected": 1, "results": [
                 {"index": 0, "status": "accepted", "id": "x"},
                 {"index": 1, "status": "rejected", "error": {"code": "c", "pointer": nasty, "message": nasty}},
             ]})

@@ -165,7 +165,12 @@ impl<'c> Schemas<'c> {
 fn or_null(mut schema: Value) -> Value {
     let Some(one) = schema.get("type").and_then(Value::as_str).map(str::to_owned) else {
         return if schema.get("$ref").is_some() {
-            json!({"anyOf": [schema, {"type": "null"}]})
+            let about = schema.as_object_mut().and_then(|of| of.remove("description"));
+            let mut either = json!({"anyOf": [schema, {"type": "null"}]});
+            if let Some(about) = about {
+                either["description"] = about;
+            }
+            either
         } else {
             schema
         };
