@@ -119,9 +119,7 @@ fn from_query(field: &FieldDescriptor, schemas: &mut Schemas<'_>) -> Value {
     };
     if let Some(words) = words.filter(|words| !words.is_empty()) {
         schema["examples"] = json!([words[0]]);
-        // Nothing behind the `=` is the same as no parameter.
-        let none = (field.name() != "match").then_some("");
-        schema["enum"] = words.into_iter().chain(none).collect();
+        schema["enum"] = words.into();
     }
     let mut parameter = json!({"name": field.json_name(), "in": "query", "schema": schema});
     if field.name() == "match" {
