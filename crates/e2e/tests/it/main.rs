@@ -14,6 +14,7 @@ mod contract_fuzz;
 mod faults;
 mod github;
 mod main_job;
+mod read_cost;
 mod restart;
 mod support;
 mod tenancy;
