@@ -9,6 +9,7 @@ use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
 
 use super::edit::ContactEdit;
+use super::extras::Extras;
 use super::identity::{self, Identity, ToldIdentity};
 use super::{Change, text};
 
@@ -33,10 +34,16 @@ pub enum ContactField {
     FirstSeenAt,
     /// When they were last heard of.
     LastSeenAt,
+    /// Owner.
+    OwnerId,
+    /// Tags.
+    Tags,
+    /// Own fields of the organization.
+    CustomFields,
 }
 
 impl ContactField {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Name,
         Self::Email,
         Self::Title,
@@ -46,6 +53,9 @@ impl ContactField {
         Self::Identities,
         Self::FirstSeenAt,
         Self::LastSeenAt,
+        Self::OwnerId,
+        Self::Tags,
+        Self::CustomFields,
     ];
 
     /// The field's name in JSON, in events and in the database.
@@ -61,6 +71,9 @@ impl ContactField {
             Self::Identities => "identities",
             Self::FirstSeenAt => "firstSeenAt",
             Self::LastSeenAt => "lastSeenAt",
+            Self::OwnerId => "ownerId",
+            Self::Tags => "tags",
+            Self::CustomFields => "customFields",
         }
     }
 
@@ -113,8 +126,12 @@ pub struct ContactFacts {
 pub struct Contact {
     /// Its id.
     pub id: ContactId,
-    /// Whether readers see it: false until the person was identified.
+    /// Whether readers see it: false until the person was identified or recorded by hand, and when removed by hand.
     pub recorded: bool,
+    /// When it was removed by hand.
+    pub deleted_at: Option<Timestamp>,
+    /// Owner, tags, own fields.
+    pub extras: Extras,
     /// The name to show: set by hand, else told, else the best identity.
     pub name: String,
     /// The name told.
@@ -154,6 +171,8 @@ impl Contact {
         Self {
             id,
             recorded: false,
+            deleted_at: None,
+            extras: Extras::default(),
             name: String::new(),
             told_name: None,
             email: None,
@@ -202,7 +221,7 @@ impl Contact {
             }
             self.avatar_url = text::learnt(facts.avatar_url.as_deref(), text::MAX_URL);
         }
-        if !self.recorded {
+        if !self.recorded && self.deleted_at.is_none() {
             self.recorded = true;
             self.created_at = now;
             self.derive();
@@ -249,6 +268,12 @@ impl Contact {
         if let (Some(first), Some(last)) = (other.first_seen_at, other.last_seen_at) {
             self.see(first, last);
         }
+        self.absorb_extras(other.extras);
+        if !self.recorded && self.deleted_at.is_none() && other.recorded && other.revision < 0 {
+            // Recorded by hand, and identified under another id before the first event about that one arrived.
+            self.recorded = true;
+            self.created_at = other.created_at;
+        }
         for field in other.edited {
             if !self.edited.insert(field) {
                 continue;
@@ -257,6 +282,8 @@ impl Contact {
                 ContactField::Name => self.name.clone_from(&other.name),
                 ContactField::Title => self.title.clone_from(&other.title),
                 ContactField::Company => self.company.clone_from(&other.company),
+                ContactField::Email => self.email.clone_from(&other.email),
+                ContactField::AccountId => self.account = other.account,
                 _ => {}
             }
         }
@@ -276,7 +303,67 @@ impl Contact {
         if let Some(company) = edit.company {
             self.company = company;
         }
+        if let Some(account) = edit.account {
+            self.account = account;
+        }
+        if let Some(extras) = edit.extras {
+            self.extras = extras;
+        }
+        if !edit.stated.is_empty() {
+            self.state(edit.stated);
+        }
+        if let Some(email) = edit.email {
+            self.email = Some(email);
+        }
         self.settle(&before, now)
+    }
+
+    /// Records it by hand, also after it was removed.
+    pub fn record(&mut self, edit: ContactEdit, now: Timestamp) -> Change<ContactField> {
+        self.edit(edit, now);
+        self.see(now, now);
+        self.recorded = true;
+        self.deleted_at = None;
+        self.created_at = now;
+        self.derive();
+        self.touch(now);
+        Change::Created
+    }
+
+    /// Removes it by hand: what is told later does not bring it back.
+    pub fn delete(&mut self, now: Timestamp) {
+        self.recorded = false;
+        self.deleted_at = Some(now);
+        self.extras.tags.clear();
+        self.extras.custom.clear();
+        self.touch(now);
+    }
+
+    /// Under which id the identities are kept that a person stated: what identity-resolver lists never replaces them.
+    #[must_use]
+    pub fn stated_by(&self) -> ContactId {
+        ContactId(ids::derived(self.id.uuid(), "stated by hand"))
+    }
+
+    /// Adds identities to those that were stated before.
+    fn state(&mut self, stated: Vec<Identity>) {
+        let by = self.stated_by();
+        let mut list: Vec<Identity> = stated;
+        let before = self.identities.iter().filter(|told| told.told_by == by);
+        list.extend(before.map(|told| told.identity.clone()));
+        self.replace_identities(by, list);
+    }
+
+    fn absorb_extras(&mut self, other: Extras) {
+        self.extras.owner = self.extras.owner.or(other.owner);
+        for (key, value) in other.custom {
+            self.extras.custom.entry(key).or_insert(value);
+        }
+        for tag in other.tags {
+            if self.extras.tags.len() < super::extras::MAX_TAGS && !self.extras.tags.contains(&tag) {
+                self.extras.tags.push(tag);
+            }
+        }
     }
 
     fn see(&mut self, first: Timestamp, last: Timestamp) {
@@ -285,7 +372,9 @@ impl Contact {
     }
 
     fn tell_account(&mut self, told: Option<ToldAccount>) {
-        let Some(told) = told else { return };
+        let Some(told) = told.filter(|_| !self.edited.contains(&ContactField::AccountId)) else {
+            return;
+        };
         let newer = self
             .account
             .is_none_or(|known| (told.at, told.by) > (known.at, known.by));
@@ -315,7 +404,9 @@ impl Contact {
     /// Works out what follows from the identities.
     fn derive(&mut self) {
         let identities = self.visible_identities();
-        self.email = identity::primary_email(&identities).map(str::to_owned);
+        if !self.edited.contains(&ContactField::Email) {
+            self.email = identity::primary_email(&identities).map(str::to_owned);
+        }
         if !self.edited.contains(&ContactField::Name) {
             let told = self
                 .told_name
@@ -358,6 +449,9 @@ fn differences(before: &Contact, after: &Contact) -> Vec<ContactField> {
         ContactField::Identities => before.visible_identities() != after.visible_identities(),
         ContactField::FirstSeenAt => before.first_seen_at != after.first_seen_at,
         ContactField::LastSeenAt => before.last_seen_at != after.last_seen_at,
+        ContactField::OwnerId => before.extras.owner != after.extras.owner,
+        ContactField::Tags => before.extras.tags != after.extras.tags,
+        ContactField::CustomFields => before.extras.custom != after.extras.custom,
     };
     ContactField::ALL.into_iter().filter(differs).collect()
 }
