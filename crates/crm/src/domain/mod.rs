@@ -6,6 +6,7 @@
 pub mod account;
 pub mod checks;
 pub mod contact;
+mod contact_hand;
 pub mod country;
 pub mod custom;
 pub mod deal;

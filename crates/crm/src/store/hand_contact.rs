@@ -18,6 +18,7 @@ use crate::domain::edit::ContactEdit;
 use crate::domain::extras::{ExtrasEdit, Object};
 use crate::domain::identity::Identity;
 use crate::error::CrmError;
+use crate::wire;
 
 /// How sure we are of what a person writes down about another.
 const STATED: f64 = 0.95;
@@ -304,9 +305,7 @@ impl Records {
             people: vec![crm::StatedPerson {
                 contact_id: contact.id.to_string(),
                 stated_at: Some(timestamp(self.now())),
-                email: draft.email.clone(),
-                github: draft.github.clone(),
-                phone: draft.phone.clone(),
+                identities: wire::contact(contact).identities,
                 name: named.then(|| contact.name.clone()),
                 title: contact.title.clone(),
                 company: contact.company.clone(),

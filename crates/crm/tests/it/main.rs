@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod accounts;
+mod by_hand;
 mod calls;
 mod contacts;
+mod deals;
 mod events;
 mod harness;
 mod list_requests;
