@@ -149,22 +149,7 @@ fn definition(asked: crm::CreateCustomFieldRequest) -> Result<Definition, CrmErr
         return Err(CrmError::Invalid(problems.unless(()).err().unwrap_or_default()));
     };
     let reference = reference(&mut problems, kind, &asked.reference_object);
-    match kind {
-        Type::Enum if options.is_empty() => {
-            problems.add("/options", "required", "an enum has options".to_owned());
-        }
-        Type::Enum | Type::List => {}
-        _ if options.is_empty() => {}
-        _ => problems.add(
-            "/options",
-            "not_allowed",
-            "only an enum or a list has options".to_owned(),
-        ),
-    }
-    if asked.unique && !kind.can_be_unique() {
-        let message = "only text, number, url, email and reference can be unique";
-        problems.add("/unique", "not_allowed", message.to_owned());
-    }
+    check_limits(&mut problems, kind, &options, asked.unique);
     let pattern = pattern(&mut problems, kind, asked.pattern);
     let epoch = jiff::Timestamp::UNIX_EPOCH;
     let mut field = Definition {
@@ -184,24 +169,49 @@ fn definition(asked: crm::CreateCustomFieldRequest) -> Result<Definition, CrmErr
         version: 0,
     };
     let default = asked.default_value.as_ref().map(contracts::convert::from_value);
-    if let Some(value) = default.filter(|value| !value.is_null() && problems.is_none()) {
-        match field.check(&value) {
-            Ok(_) if field.unique => {
-                problems.add(
-                    "/defaultValue",
-                    "not_allowed",
-                    "a unique field has no default".to_owned(),
-                );
-            }
-            Ok(value) => field.default = Some(value),
-            Err(problem) => problems.add(
-                &format!("/defaultValue{}", problem.place),
-                problem.code,
-                problem.message,
-            ),
-        }
-    }
+    set_default(&mut problems, &mut field, default);
     problems.unless(field).map_err(CrmError::Invalid)
+}
+
+/// What only some types have.
+fn check_limits(problems: &mut Problems, kind: Type, options: &[String], unique: bool) {
+    match kind {
+        Type::Enum if options.is_empty() => {
+            problems.add("/options", "required", "an enum has options".to_owned());
+        }
+        Type::Enum | Type::List => {}
+        _ if options.is_empty() => {}
+        _ => problems.add(
+            "/options",
+            "not_allowed",
+            "only an enum or a list has options".to_owned(),
+        ),
+    }
+    if unique && !kind.can_be_unique() {
+        let message = "only text, number, url, email and reference can be unique";
+        problems.add("/unique", "not_allowed", message.to_owned());
+    }
+}
+
+fn set_default(problems: &mut Problems, field: &mut Definition, default: Option<serde_json::Value>) {
+    let Some(value) = default.filter(|value| !value.is_null() && problems.is_none()) else {
+        return;
+    };
+    match field.check(&value) {
+        Ok(_) if field.unique => {
+            problems.add(
+                "/defaultValue",
+                "not_allowed",
+                "a unique field has no default".to_owned(),
+            );
+        }
+        Ok(value) => field.default = Some(value),
+        Err(problem) => problems.add(
+            &format!("/defaultValue{}", problem.place),
+            problem.code,
+            problem.message,
+        ),
+    }
 }
 
 fn is_key(key: &str) -> bool {

@@ -9,6 +9,7 @@ pub mod contact;
 mod contact_hand;
 pub mod country;
 pub mod custom;
+pub mod custom_values;
 pub mod deal;
 pub mod edit;
 pub mod extras;

@@ -8,7 +8,7 @@ use ids::{AccountId, ContactId};
 use serde_json::{Map, json};
 use uuid::Uuid;
 
-use super::{Records, Write, check_version, deal_rows, entries, extras, in_tx, milestones, pipelines};
+use super::{Records, Write, check_version, deal_rows, entries, extras, in_tx, milestones, pipeline_rows};
 use crate::domain::deal::{Deal, DealEdit, Move, Pipeline, Stage, Status};
 use crate::domain::extras::{Extras, Object};
 use crate::domain::work::{Line, Links};
@@ -214,7 +214,7 @@ impl Records {
         id: Option<Uuid>,
     ) -> Result<Pipeline, CrmError> {
         let default = self.ensure_default_pipeline(tx, scope).await?;
-        pipelines::find(tx, scope, id.unwrap_or(default), Some("FOR SHARE"))
+        pipeline_rows::find(tx, scope, id.unwrap_or(default), Some("FOR SHARE"))
             .await?
             .ok_or_else(|| invalid("/pipelineId", "not_found", "there is no such pipeline"))
     }

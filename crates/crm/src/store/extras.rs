@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Records, custom_fields};
-use crate::domain::custom::{self, Definition};
+use crate::domain::custom::Definition;
+use crate::domain::custom_values;
 use crate::domain::extras::{Extras, ExtrasEdit, Object, tag_key};
 use crate::error::CrmError;
 
@@ -37,7 +38,7 @@ impl Records {
         let mut definitions = BTreeMap::new();
         if held.is_none() || !edit.custom.is_empty() {
             definitions = custom_fields::definitions(tx, scope, object).await?;
-            let after = custom::apply(&definitions, &extras.custom, &edit.custom, held.is_none())
+            let after = custom_values::apply(&definitions, &extras.custom, &edit.custom, held.is_none())
                 .map_err(CrmError::Invalid)?;
             check_references(tx, scope, &after.references).await?;
             extras.custom = after.values;

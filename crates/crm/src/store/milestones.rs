@@ -7,7 +7,7 @@ use ::store::{OrgScope, ToSqlx as _, Tx};
 use ids::AccountId;
 use uuid::Uuid;
 
-use super::{Records, deal_rows, pipelines};
+use super::{Records, deal_rows, pipeline_rows};
 use crate::domain::deal::{Deal, Milestone, Pipeline, Stage};
 use crate::error::CrmError;
 
@@ -60,7 +60,7 @@ impl Records {
         milestone: Milestone,
         reason: &str,
     ) -> Result<(), CrmError> {
-        let Some(pipeline) = pipelines::find(tx, scope, deal.pipeline, None).await? else {
+        let Some(pipeline) = pipeline_rows::find(tx, scope, deal.pipeline, None).await? else {
             return Ok(());
         };
         let Some(stage) = pipeline.moves_to(deal.stage, &[milestone]) else {

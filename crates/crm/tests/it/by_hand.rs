@@ -164,7 +164,16 @@ async fn whom_identity_knew_already_takes_in_what_was_recorded_by_hand_in_either
             filter,
             ..crm::ListContactsRequest::default()
         };
-        assert_eq!(world.caller(org).contacts(&served, list).await.unwrap().data.len(), 1);
+        assert_eq!(
+            world
+                .caller(org)
+                .contacts(&served, list)
+                .await
+                .unwrap()
+                .data
+                .len(),
+            1
+        );
     }
 }
 
@@ -187,8 +196,13 @@ async fn a_removed_contact_stays_removed_until_somebody_records_it_again() {
         Code::FailedPrecondition
     );
     client.delete_contact(delete(Some(made.version))).await.unwrap();
-    assert_eq!(failure(client.delete_contact(delete(None)).await).0, Code::NotFound);
-    world.tell(org, &identified(uuid(&made.id), 5, "jane@acme.com")).await;
+    assert_eq!(
+        failure(client.delete_contact(delete(None)).await).0,
+        Code::NotFound
+    );
+    world
+        .tell(org, &identified(uuid(&made.id), 5, "jane@acme.com"))
+        .await;
     assert!(world.caller(org).contact(&served, uuid(&made.id)).await.is_err());
     assert_eq!(world.told::<events::ContactDeleted>(org).await.len(), 1);
 
@@ -227,13 +241,22 @@ async fn bad_contacts_are_refused_with_all_their_places_and_store_nothing() {
     ];
     assert_eq!(fields, expected.map(|(p, c)| (p.to_owned(), c.to_owned())));
     let empty = world.caller(org).asks(crm::CreateContactRequest::default());
-    assert_eq!(failure(served.contacts.create_contact(empty).await).2[0].1, "required");
+    assert_eq!(
+        failure(served.contacts.create_contact(empty).await).2[0].1,
+        "required"
+    );
     let nowhere = crm::CreateContactRequest {
         account_id: Some(new_id().to_string()),
         ..contact("a@b.dev")
     };
-    let answer = served.contacts.create_contact(world.caller(org).asks(nowhere)).await;
-    assert_eq!(failure(answer).2, [("/accountId".to_owned(), "not_found".to_owned())]);
+    let answer = served
+        .contacts
+        .create_contact(world.caller(org).asks(nowhere))
+        .await;
+    assert_eq!(
+        failure(answer).2,
+        [("/accountId".to_owned(), "not_found".to_owned())]
+    );
     assert_eq!(world.told_count(org).await, 0);
 }
 
@@ -246,13 +269,25 @@ async fn a_dry_run_tells_what_would_be_and_changes_nothing() {
         dry_run: Some(true),
         ..contact("jane@acme.com")
     };
-    let answer = served.contacts.create_contact(world.caller(org).asks(request)).await;
+    let answer = served
+        .contacts
+        .create_contact(world.caller(org).asks(request))
+        .await;
     assert_eq!(
         answer.unwrap().into_inner().contact.unwrap().email.as_deref(),
         Some("jane@acme.com")
     );
     let list = crm::ListContactsRequest::default();
-    assert_eq!(world.caller(org).contacts(&served, list).await.unwrap().data.len(), 0);
+    assert_eq!(
+        world
+            .caller(org)
+            .contacts(&served, list)
+            .await
+            .unwrap()
+            .data
+            .len(),
+        0
+    );
     assert_eq!(world.told_count(org).await, 0);
 }
 
@@ -262,15 +297,26 @@ async fn every_item_of_a_batch_has_its_own_verdict() {
     let mut served = world.serve_alone().await;
     let org = new_org();
     let batch = crm::BatchCreateContactsRequest {
-        items: vec![contact("a@x.dev"), contact("bad"), contact("A@x.dev"), contact("b@x.dev")],
+        items: vec![
+            contact("a@x.dev"),
+            contact("bad"),
+            contact("A@x.dev"),
+            contact("b@x.dev"),
+        ],
         ..crm::BatchCreateContactsRequest::default()
     };
-    let answer = served.contacts.batch_create_contacts(world.caller(org).asks(batch)).await;
+    let answer = served
+        .contacts
+        .batch_create_contacts(world.caller(org).asks(batch))
+        .await;
     let results = answer.unwrap().into_inner().results;
     let seen: Vec<_> = results.iter().map(|r| (r.index, r.status)).collect();
     assert_eq!(seen, [(0, 201), (1, 400), (2, 409), (3, 201)]);
     let problem = results[1].error.as_ref().unwrap();
-    assert_eq!((problem.code.as_str(), problem.errors[0].pointer.as_str()), ("validation_failed", "/email"));
+    assert_eq!(
+        (problem.code.as_str(), problem.errors[0].pointer.as_str()),
+        ("validation_failed", "/email")
+    );
 
     let change = crm::BatchUpdateContactsRequest {
         items: vec![
@@ -286,11 +332,23 @@ async fn every_item_of_a_batch_has_its_own_verdict() {
         ],
         dry_run: None,
     };
-    let answer = served.contacts.batch_update_contacts(world.caller(org).asks(change)).await;
-    let statuses: Vec<_> = answer.unwrap().into_inner().results.iter().map(|r| r.status).collect();
+    let answer = served
+        .contacts
+        .batch_update_contacts(world.caller(org).asks(change))
+        .await;
+    let statuses: Vec<_> = answer
+        .unwrap()
+        .into_inner()
+        .results
+        .iter()
+        .map(|r| r.status)
+        .collect();
     assert_eq!(statuses, [200, 404]);
     let empty = world.caller(org).asks(crm::BatchCreateContactsRequest::default());
-    assert_eq!(failure(served.contacts.batch_create_contacts(empty).await).0, Code::InvalidArgument);
+    assert_eq!(
+        failure(served.contacts.batch_create_contacts(empty).await).0,
+        Code::InvalidArgument
+    );
 }
 
 #[tokio::test]
@@ -313,7 +371,10 @@ async fn an_address_taken_by_another_contact_is_a_conflict() {
     );
     let changed = served.contacts.update_contact(change("c@x.dev")).await.unwrap();
     let changed = changed.into_inner().contact.unwrap();
-    assert_eq!((changed.email.as_deref(), changed.identities.len()), (Some("c@x.dev"), 2));
+    assert_eq!(
+        (changed.email.as_deref(), changed.identities.len()),
+        (Some("c@x.dev"), 2)
+    );
 }
 
 #[tokio::test]
@@ -329,7 +390,10 @@ async fn one_domain_is_one_account_and_a_known_one_takes_over_what_was_recorded_
     let made: Vec<_> = join_all(calls).await.into_iter().filter_map(Result::ok).collect();
     assert_eq!(made.len(), 1);
     let made = made.into_iter().next().unwrap().into_inner().account.unwrap();
-    assert_eq!((made.name.as_str(), made.domain.as_deref()), ("acme.com", Some("acme.com")));
+    assert_eq!(
+        (made.name.as_str(), made.domain.as_deref()),
+        ("acme.com", Some("acme.com"))
+    );
     let person = crm::CreateContactRequest {
         account_id: Some(made.id.clone()),
         ..contact("jane@acme.com")
@@ -348,13 +412,19 @@ async fn one_domain_is_one_account_and_a_known_one_takes_over_what_was_recorded_
         .await
         .unwrap();
     assert_eq!(page.data.len(), 1);
-    assert_eq!((page.data[0].id.clone(), page.data[0].contact_count), (known.to_string(), 1));
+    assert_eq!(
+        (page.data[0].id.clone(), page.data[0].contact_count),
+        (known.to_string(), 1)
+    );
     let contacts = world
         .caller(org)
         .contacts(&served, crm::ListContactsRequest::default())
         .await
         .unwrap();
-    assert_eq!(contacts.data[0].account_id.as_deref(), Some(known.to_string().as_str()));
+    assert_eq!(
+        contacts.data[0].account_id.as_deref(),
+        Some(known.to_string().as_str())
+    );
 }
 
 #[tokio::test]
@@ -369,12 +439,18 @@ async fn nothing_by_hand_reaches_another_organization() {
         contact_id: made.id.clone(),
         ..crm::DeleteContactRequest::default()
     };
-    assert_eq!(failure(served.contacts.delete_contact(stranger.asks(delete)).await).0, Code::NotFound);
+    assert_eq!(
+        failure(served.contacts.delete_contact(stranger.asks(delete)).await).0,
+        Code::NotFound
+    );
     let delete = crm::DeleteAccountRequest {
         account_id: company.id.clone(),
         ..crm::DeleteAccountRequest::default()
     };
-    assert_eq!(failure(served.accounts.delete_account(stranger.asks(delete)).await).0, Code::NotFound);
+    assert_eq!(
+        failure(served.accounts.delete_account(stranger.asks(delete)).await).0,
+        Code::NotFound
+    );
     // The same address is another contact there.
     let other = create_contact(&world, &served, theirs, contact("jane@acme.com")).await;
     assert_ne!(other.id, made.id);

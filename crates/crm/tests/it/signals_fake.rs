@@ -73,7 +73,10 @@ impl SignalService for FakeSignals {
             return Err(ApiError::invalid("?limit", "out_of_range", "1 to 200").to_status());
         }
         // A contact's signals stand under the contact's id.
-        let about = asked.account_id.as_deref().or(asked.filter.get("contactId").map(String::as_str));
+        let about = asked
+            .account_id
+            .as_deref()
+            .or(asked.filter.get("contactId").map(String::as_str));
         let account: Uuid = about.unwrap_or_default().parse().unwrap();
         let bound_by = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(convert::from_timestamp);
         let (from, to) = (bound_by(&asked.from), bound_by(&asked.to));
@@ -97,7 +100,8 @@ impl SignalService for FakeSignals {
             .filter(|signal| after.as_ref().is_none_or(|after| place(signal) < *after))
             .filter(|signal| {
                 let at = place(signal).0;
-                from.is_none_or(|from| at >= from.as_microsecond()) && to.is_none_or(|to| at < to.as_microsecond())
+                from.is_none_or(|from| at >= from.as_microsecond())
+                    && to.is_none_or(|to| at < to.as_microsecond())
             })
             .collect();
         let limit = usize::try_from(limit).unwrap();

@@ -62,12 +62,7 @@ fn adopt(world: &mut World, recorded: Option<Uuid>, person: Uuid, told: &Told) {
 }
 
 /// The person behind strong identities, and the identity that decided. There is at least one identity.
-fn person<'a>(
-    world: &mut World,
-    claims: &'a Claims,
-    seen: Seen,
-    ids: &dyn IdGen,
-) -> (Uuid, &'a IdentityKey) {
+fn person<'a>(world: &mut World, claims: &'a Claims, seen: Seen, ids: &dyn IdGen) -> (Uuid, &'a IdentityKey) {
     let keys = &claims.identities;
     let mut lead: Option<(Uuid, &IdentityKey)> = None;
     for key in keys {

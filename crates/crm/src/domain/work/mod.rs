@@ -140,7 +140,8 @@ fn set<T>(field: &mut T, value: Option<T>) {
 
 fn named<const N: usize>(all: [(&str, bool); N]) -> Vec<String> {
     all.into_iter()
-        .filter_map(|(name, differs)| differs.then(|| name.to_owned()))
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 
