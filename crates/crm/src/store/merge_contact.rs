@@ -43,8 +43,15 @@ impl Records {
         }
         match merged.get(&merge.from) {
             None => {
-                self.merge_now(&mut tx, delivered, Merge { into, ..merge })
-                    .await?
+                // The account told here is that of a person who became another since: the event of that merge says
+                // which account is right, whichever of the two is applied first.
+                let account = merge.account.filter(|_| into == merge.into);
+                let merge = Merge {
+                    into,
+                    account,
+                    ..merge
+                };
+                self.merge_now(&mut tx, delivered, merge).await?
             }
             Some(known) if known.into == into => {}
             Some(known) => {
