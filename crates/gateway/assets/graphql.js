@@ -13,6 +13,7 @@ at("query").value = `query AccountWithContext($id: ID!) {
     pqaScore { score factors { name weight value } trend }
     contacts { name email identities { type value } lastActive }
     signals(last: 50) { source type actor { name } metadata timestamp }
+    deals { stage amount owner { name } }
   }
 }`;
 let socket = null;

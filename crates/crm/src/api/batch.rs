@@ -64,34 +64,64 @@ impl BatchApi {
         let (_, scope) = enter(&request, Access::Read, "contacts")?;
         let asked = request.into_inner();
         let ids: Vec<AccountId> = parsed(&asked.ids, MAX_OWNERS)?;
-        if !(1..=MAX_OF_EACH).contains(&asked.limit) {
-            let message = format!("a limit is from 1 to {MAX_OF_EACH}");
-            return Err(CrmError::Api(ApiError::invalid(
-                "/limit",
-                "out_of_range",
-                message,
-            )));
-        }
         let found = self
             .records
-            .contacts_of_accounts(&scope, &ids, asked.limit)
+            .contacts_of_accounts(&scope, &ids, of_each(asked.limit)?)
             .await?;
-        let mut groups: Vec<crm::ContactGroup> = Vec::new();
-        for contact in &found {
-            let Some(account) = contact.account_id() else {
-                continue;
-            };
-            let id = account.to_string();
-            match groups.last_mut().filter(|group| group.id == id) {
-                Some(group) => group.data.push(wire::contact(contact)),
-                None => groups.push(crm::ContactGroup {
-                    id,
-                    data: vec![wire::contact(contact)],
-                }),
-            }
-        }
-        Ok(crm::BatchListContactsResponse { groups })
+        let groups = grouped(&found, |contact| contact.account_id(), wire::contact);
+        let group = |(id, data)| crm::ContactGroup { id, data };
+        Ok(crm::BatchListContactsResponse {
+            groups: groups.into_iter().map(group).collect(),
+        })
     }
+
+    async fn deals(
+        &self,
+        request: Request<crm::BatchListDealsRequest>,
+    ) -> Result<crm::BatchListDealsResponse, CrmError> {
+        let (_, scope) = enter(&request, Access::Read, "deals")?;
+        let asked = request.into_inner();
+        let ids: Vec<AccountId> = parsed(&asked.ids, MAX_OWNERS)?;
+        let found = self
+            .records
+            .deals_of_accounts(&scope, &ids, of_each(asked.limit)?)
+            .await?;
+        let groups = grouped(&found, |deal| deal.account, wire::deal);
+        let group = |(id, data)| crm::DealGroup { id, data };
+        Ok(crm::BatchListDealsResponse {
+            groups: groups.into_iter().map(group).collect(),
+        })
+    }
+}
+
+/// Records of each account, by accounts that follow each other.
+fn grouped<T, R>(
+    found: &[T],
+    of: impl Fn(&T) -> Option<AccountId>,
+    wire: impl Fn(&T) -> R,
+) -> Vec<(String, Vec<R>)> {
+    let mut groups: Vec<(String, Vec<R>)> = Vec::new();
+    for record in found {
+        let Some(account) = of(record) else { continue };
+        let id = account.to_string();
+        match groups.last_mut().filter(|(last, _)| *last == id) {
+            Some((_, data)) => data.push(wire(record)),
+            None => groups.push((id, vec![wire(record)])),
+        }
+    }
+    groups
+}
+
+fn of_each(limit: i32) -> Result<i32, CrmError> {
+    if (1..=MAX_OF_EACH).contains(&limit) {
+        return Ok(limit);
+    }
+    let message = format!("a limit is from 1 to {MAX_OF_EACH}");
+    Err(CrmError::Api(ApiError::invalid(
+        "/limit",
+        "out_of_range",
+        message,
+    )))
 }
 
 fn parsed<T: FromStr>(ids: &[String], most: usize) -> Result<Vec<T>, CrmError> {
@@ -133,5 +163,12 @@ impl BatchService for BatchApi {
         request: Request<crm::BatchListContactsRequest>,
     ) -> Result<Response<crm::BatchListContactsResponse>, Status> {
         self.of_accounts(request).await.map(Response::new).map_err(answer)
+    }
+
+    async fn batch_list_deals(
+        &self,
+        request: Request<crm::BatchListDealsRequest>,
+    ) -> Result<Response<crm::BatchListDealsResponse>, Status> {
+        self.deals(request).await.map(Response::new).map_err(answer)
     }
 }

@@ -6,9 +6,11 @@ use uuid::Uuid;
 
 use super::account_rows::{AccountRow, account_columns};
 use super::contact_rows::{ContactRow, contact_columns};
+use super::deal_rows::{self, DealRow, deal_columns};
 use super::{Records, identity_rows};
 use crate::domain::account::Account;
 use crate::domain::contact::Contact;
+use crate::domain::deal::Deal;
 use crate::error::CrmError;
 
 const ACCOUNTS: &str = concat!(
@@ -31,7 +33,46 @@ const OF_ACCOUNTS: &str = concat!(
       ORDER BY t.account_id, t.created_at DESC, t.id DESC"
 );
 
+/// Of each account its newest, from `deals_by_account`.
+const DEALS: &str = concat!(
+    "SELECT ",
+    deal_columns!(),
+    " FROM unnest($2::uuid[]) AS k (id) CROSS JOIN LATERAL (SELECT d.* FROM deals d \
+      WHERE d.org_id = $1 AND d.account_id = k.id \
+      ORDER BY d.created_at DESC, d.id DESC LIMIT $3) t \
+      ORDER BY t.account_id, t.created_at DESC, t.id DESC"
+);
+
 impl Records {
+    /// The newest deals of each of these accounts, account by account.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn deals_of_accounts(
+        &self,
+        scope: &OrgScope,
+        accounts: &[AccountId],
+        of_each: i32,
+    ) -> Result<Vec<Deal>, CrmError> {
+        let mut ids: Vec<Uuid> = accounts.iter().map(|id| id.uuid()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut tx = self.db.begin(scope).await?;
+        let rows: Vec<DealRow> = sqlx::query_as(DEALS)
+            .bind(scope.uuid())
+            .bind(ids)
+            .bind(i64::from(of_each))
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut deals = rows
+            .into_iter()
+            .map(Deal::try_from)
+            .collect::<Result<Vec<_>, _>>()?;
+        deal_rows::fill(&mut tx, scope, &mut deals).await?;
+        tx.commit().await?;
+        Ok(deals)
+    }
+
     /// The accounts of these ids, in no order; without what does not exist.
     ///
     /// # Errors

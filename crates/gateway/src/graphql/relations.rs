@@ -43,6 +43,8 @@ pub enum Reads {
     },
     /// The same value under another name.
     Same,
+    /// The user of the id.
+    Owner,
 }
 
 /// All relations. One whose method or message is not in the contract is left out.
@@ -118,6 +120,27 @@ pub const RELATIONS: &[Relation] = &[
         about: "The account it is with.",
         from: "accountId",
         reads: ACCOUNT,
+    },
+    Relation {
+        on: "devsignal.crm.v1.Account",
+        field: "owner",
+        about: "The user who looks after it.",
+        from: "ownerId",
+        reads: Reads::Owner,
+    },
+    Relation {
+        on: "devsignal.crm.v1.Contact",
+        field: "owner",
+        about: "The user who looks after it.",
+        from: "ownerId",
+        reads: Reads::Owner,
+    },
+    Relation {
+        on: "devsignal.crm.v1.Deal",
+        field: "owner",
+        about: "The user who looks after it.",
+        from: "ownerId",
+        reads: Reads::Owner,
     },
     Relation {
         on: "devsignal.signals.v1.Signal",

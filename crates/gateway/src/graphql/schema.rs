@@ -129,6 +129,12 @@ fn relate(
             let ty = TypeRef::named("DateTime");
             Some(read(relation.field, relation.from, ty, Shape::Leaf))
         }
+        Reads::Owner => {
+            let ty = TypeRef::named(types.owner());
+            Some(Field::new(relation.field, ty, move |ctx| {
+                FieldFuture::new(async move { Ok(owner(&ctx, relation)) })
+            }))
+        }
         Reads::One { method, key, pick } => relations::method(pool, method).and_then(|method| {
             let Kind::Message(record) = relations::records(&method, false)?.kind() else {
                 return None;
@@ -198,6 +204,19 @@ async fn load(
     };
     let found = ctx.data::<Ask>()?.loader.load(key).await;
     found.transpose().map_err(|error| of_api(&error))
+}
+
+/// A user as far as the record knows them: by id.
+fn owner(ctx: &ResolverContext<'_>, relation: &Relation) -> Option<FieldValue<'static>> {
+    let node = ctx.parent_value.downcast_ref::<Node>()?;
+    let id = node
+        .0
+        .get(relation.from)
+        .and_then(Json::as_str)
+        .filter(|id| !id.is_empty())?;
+    Some(FieldValue::owned_any(Node(Arc::new(
+        serde_json::json!({ "id": id }),
+    ))))
 }
 
 async fn one(ctx: &ResolverContext<'_>, relation: &Relation, batched: usize, pick: Option<&str>) -> Resolved {

@@ -93,6 +93,22 @@ impl<'c> Types<'c> {
         name
     }
 
+    /// The object type of users, as records refer to them.
+    pub fn owner(&mut self) -> String {
+        let name = "Owner".to_owned();
+        if self.taken.insert(name.clone()) {
+            let id = read("id", "id", TypeRef::named_nn(TypeRef::ID), Shape::Leaf);
+            let known = read("name", "name", TypeRef::named(TypeRef::STRING), Shape::Leaf);
+            let about = "Display name; null where this installation does not know the user.";
+            let object = Object::new(&name).description("A user who looks after a record.");
+            let object = object
+                .field(id.description("The user's id."))
+                .field(known.description(about));
+            self.objects.insert(name.clone(), object);
+        }
+        name
+    }
+
     fn free_name(&mut self, of: &MessageDescriptor) -> String {
         let own = match of
             .name()
@@ -125,6 +141,7 @@ impl<'c> Types<'c> {
         let ty = match shape {
             Shape::Objects => TypeRef::named_nn_list(of),
             Shape::Leaf if field.is_list() => TypeRef::named_nn_list(of),
+            _ if is_id && field.supports_presence() => TypeRef::named(TypeRef::ID),
             _ if is_id => TypeRef::named_nn(TypeRef::ID),
             _ => TypeRef::named(of),
         };

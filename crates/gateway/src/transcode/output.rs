@@ -150,7 +150,7 @@ mod tests {
         let message = DynamicMessage::decode(of, page.encode_to_vec().as_slice()).unwrap();
         assert_eq!(
             to_json(&message).to_string(),
-            r#"{"data":[{"id":"a","name":"","tier":"HOT","trend":null,"contactCount":0,"createdAt":"2023-11-14T22:13:20.5Z","version":9007199254740993}],"nextCursor":null,"hasMore":false}"#
+            r#"{"data":[{"id":"a","name":"","tier":"HOT","trend":null,"contactCount":0,"createdAt":"2023-11-14T22:13:20.5Z","version":9007199254740993,"tags":[]}],"nextCursor":null,"hasMore":false}"#
         );
     }
 }

@@ -367,12 +367,11 @@ mod tests {
         let found = |method: &str, path: &str| routes.find(method, path).unwrap().map(|m| m.route);
         let create = found("POST", "/api/v1/sources/batch").unwrap();
         assert!(create.batch.as_ref().unwrap().id.is_none());
-        let change = found("PATCH", "/api/v1/accounts/batch").unwrap();
-        assert_eq!(
-            change.batch.as_ref().unwrap().id.as_ref().unwrap().name(),
-            "account_id"
-        );
-        assert!(found("POST", "/api/v1/accounts/batch").is_none());
+        let change = found("PATCH", "/api/v1/sources/batch").unwrap();
+        let id = change.batch.as_ref().unwrap().id.clone().unwrap();
+        assert_eq!(id.name(), "source_id");
+        // A method of its own takes the place.
+        assert!(found("PATCH", "/api/v1/accounts/batch").unwrap().batch.is_none());
         assert!(found("GET", "/api/v1/sources").unwrap().reads);
     }
 }

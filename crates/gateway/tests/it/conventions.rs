@@ -177,44 +177,77 @@ async fn each_item_of_a_batch_has_its_own_verdict_and_the_whole_is_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_changes_names_its_records_and_their_versions() {
+async fn a_batch_of_changes_names_its_records() {
     let gateway = Gateway::start().await;
     let body = json!({"items": [
-        {"id": KNOWN, "name": "a", "ifVersion": 7},
-        {"id": KNOWN, "name": "b", "ifVersion": 6},
+        {"id": KNOWN, "name": "a"},
         {"name": "c"},
         {"id": "x", "name": "d"},
-        {"id": KNOWN, "accountId": KNOWN},
+        {"id": KNOWN, "sourceId": KNOWN},
+        7,
     ]});
-    let answer = gateway
-        .request(Method::PATCH, "/api/v1/accounts/batch")
-        .json(&body)
-        .send()
-        .await
-        .unwrap();
+    let change = || gateway.request(Method::PATCH, "/api/v1/sources/batch");
+    let answer = change().json(&body).send().await.unwrap();
     assert_eq!(answer.status(), 207);
     let told: Value = answer.json().await.unwrap();
-    let codes: Vec<_> = told["results"]
+    let statuses: Vec<_> = told["results"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| r["error"]["code"].as_str().unwrap_or(""))
+        .map(|r| r["status"].as_u64().unwrap())
         .collect();
-    assert_eq!(
-        codes,
-        [
-            "",
-            "precondition_failed",
-            "validation_failed",
-            "validation_failed",
-            "validation_failed"
-        ]
-    );
+    assert_eq!(statuses, [200, 400, 400, 400, 400]);
     assert_eq!(told["results"][0]["outcome"], "updated");
-    let header = gateway
-        .request(Method::PATCH, "/api/v1/accounts/batch")
-        .header("if-match", "\"7\"");
+    let header = change().header("if-match", "\"7\"");
     assert_eq!(problem(header.json(&body).send().await.unwrap()).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upsert_tells_what_it_did_and_needs_its_key() {
+    let gateway = Gateway::start().await;
+    let put = |query: &str, domain: &str| {
+        let path = format!("/api/v1/accounts{query}");
+        gateway
+            .request(Method::PUT, &path)
+            .json(&json!({"domain": domain, "name": "x"}))
+            .send()
+    };
+    let made = put("?match=domain", "new.com").await.unwrap();
+    assert_eq!(made.status(), 201);
+    assert_eq!(made.headers()["location"], format!("/api/v1/accounts/{KNOWN}"));
+    assert_eq!(made.headers()["etag"], "\"2\"");
+    let made: Value = made.json().await.unwrap();
+    assert_eq!(
+        (&made["outcome"], &made["account"]["id"]),
+        (&json!("created"), &json!(KNOWN))
+    );
+    assert_eq!(put("?match=domain", "old.com").await.unwrap().status(), 200);
+    let (status, body) = problem(put("?match=domain", "two.com").await.unwrap()).await;
+    assert_eq!((status, body["code"].as_str().unwrap()), (409, "ambiguous_match"));
+    let (status, body) = problem(put("", "new.com").await.unwrap()).await;
+    assert_eq!(
+        (status, body["errors"][0]["pointer"].as_str().unwrap()),
+        (400, "?match")
+    );
+    let tried = put("?match=domain&dryRun=true", "new.com").await.unwrap();
+    assert_eq!(
+        (tried.status().as_u16(), tried.headers().get("location")),
+        (200, None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_services_own_batch_takes_the_place_of_single_calls() {
+    let gateway = Gateway::start().await;
+    let body = json!({"items": [{"domain": "a.com"}]}).to_string();
+    let answer = gateway.post("/api/v1/accounts/batch", body).send().await.unwrap();
+    assert_eq!(answer.status(), 207);
+    let told: Value = answer.json().await.unwrap();
+    assert_eq!(
+        told["results"][0],
+        json!({"index": 0, "status": 201, "id": KNOWN, "outcome": "created"})
+    );
+    assert_eq!(gateway.seen.principals.lock().len(), 1, "one call for all");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,6 +110,35 @@ impl CrmBatches for Fake {
         let groups = asked.ids.into_iter().map(group).collect();
         Ok(Response::new(crm::BatchListContactsResponse { groups }))
     }
+
+    async fn batch_list_deals(
+        &self,
+        request: Request<crm::BatchListDealsRequest>,
+    ) -> Result<Response<crm::BatchListDealsResponse>, Status> {
+        self.called(&request, "deals")?;
+        let group = |id: String| crm::DealGroup {
+            data: vec![deal(&id)],
+            id,
+        };
+        let groups = request.into_inner().ids.into_iter().map(group).collect();
+        Ok(Response::new(crm::BatchListDealsResponse { groups }))
+    }
+}
+
+fn deal(account: &str) -> crm::Deal {
+    crm::Deal {
+        id: KNOWN.into(),
+        name: "Rollout".into(),
+        account_id: Some(account.to_owned()),
+        stage: "activated".into(),
+        owner_id: Some(KNOWN.into()),
+        amount: Some(crm::Money {
+            currency: "EUR".into(),
+            units: 1_200,
+            nanos: 0,
+        }),
+        ..crm::Deal::default()
+    }
 }
 
 #[tonic::async_trait]

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contracts::crm::v1::account_service_server::{AccountService, AccountServiceServer};
 use contracts::crm::v1::{
-    Account, GetAccountRequest, GetAccountResponse, ListAccountTimelineRequest, ListAccountTimelineResponse,
-    ListAccountsRequest, ListAccountsResponse, UpdateAccountRequest, UpdateAccountResponse,
+    Account, BatchCreateAccountsRequest, BatchCreateAccountsResponse, BatchResult,
+    BatchUpdateAccountsRequest, BatchUpdateAccountsResponse, CreateAccountRequest, CreateAccountResponse,
+    DeleteAccountRequest, DeleteAccountResponse, GetAccountRequest, GetAccountResponse,
+    ListAccountTimelineRequest, ListAccountTimelineResponse, ListAccountsRequest, ListAccountsResponse,
+    UpdateAccountRequest, UpdateAccountResponse, UpsertAccountRequest, UpsertAccountResponse,
 };
 use contracts::ops::v1::stage_service_server::{StageService, StageServiceServer};
 use contracts::ops::v1::{ListStagesRequest, ListStagesResponse, Stage};
@@ -336,6 +339,67 @@ impl AccountService for Fake {
         Ok(Response::new(UpdateAccountResponse {
             account: Some(account(8)),
         }))
+    }
+
+    async fn create_account(
+        &self,
+        request: Request<CreateAccountRequest>,
+    ) -> Result<Response<CreateAccountResponse>, Status> {
+        self.note(&request)?;
+        Ok(Response::new(CreateAccountResponse {
+            account: Some(account(1)),
+        }))
+    }
+
+    async fn upsert_account(
+        &self,
+        request: Request<UpsertAccountRequest>,
+    ) -> Result<Response<UpsertAccountResponse>, Status> {
+        self.note(&request)?;
+        let outcome = match request.get_ref().domain() {
+            "two.com" => {
+                let detail = "several accounts have this domain";
+                return Err(ApiError::new(ErrorCode::AmbiguousMatch, detail).into());
+            }
+            "new.com" => "created",
+            _ => "updated",
+        };
+        Ok(Response::new(UpsertAccountResponse {
+            account: Some(account(2)),
+            outcome: outcome.to_owned(),
+        }))
+    }
+
+    async fn delete_account(
+        &self,
+        request: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        self.note(&request)?;
+        Ok(Response::new(DeleteAccountResponse::default()))
+    }
+
+    async fn batch_create_accounts(
+        &self,
+        request: Request<BatchCreateAccountsRequest>,
+    ) -> Result<Response<BatchCreateAccountsResponse>, Status> {
+        self.note(&request)?;
+        let result = BatchResult {
+            status: 201,
+            id: Some(KNOWN.into()),
+            outcome: Some("created".into()),
+            ..BatchResult::default()
+        };
+        Ok(Response::new(BatchCreateAccountsResponse {
+            results: vec![result],
+        }))
+    }
+
+    async fn batch_update_accounts(
+        &self,
+        request: Request<BatchUpdateAccountsRequest>,
+    ) -> Result<Response<BatchUpdateAccountsResponse>, Status> {
+        self.note(&request)?;
+        Ok(Response::new(BatchUpdateAccountsResponse::default()))
     }
 
     async fn list_account_timeline(

@@ -30,6 +30,7 @@ const WITH_CONTEXT: &str = "query AccountWithContext($id: ID!) {
     pqaScore { score factors { name weight value } trend }
     contacts { name email identities { type value } lastActive }
     signals(last: 50) { source type actor { name } metadata timestamp }
+    deals { stage amount owner { name } }
   }
 }";
 
@@ -50,6 +51,11 @@ async fn an_account_is_read_with_its_context() {
         account["contacts"][0]["identities"],
         json!([{"type": "email", "value": "dev@acme.com"}])
     );
+    let amount = json!({"currency": "EUR", "units": 1200, "nanos": 0});
+    assert_eq!(
+        account["deals"],
+        json!([{"stage": "activated", "amount": amount, "owner": {"name": null}}])
+    );
     let signal = &account["signals"][1];
     assert_eq!(
         (&signal["source"], &signal["actor"], &signal["metadata"]),
@@ -61,7 +67,7 @@ async fn an_account_is_read_with_its_context() {
 async fn fifty_accounts_with_all_that_belongs_to_them_are_few_calls() {
     let gateway = Gateway::start().await;
     let query = "{ accounts(limit: 50, sort: \"name\") { data { id name pqaScore { score }
-        contacts(first: 10) { name account { name } } signals(last: 10) { source type } } hasMore } }";
+        contacts(first: 10) { name account { name } } signals(last: 10) { source type } deals(first: 5) { stage } } hasMore } }";
     let answer = gateway.graphql(query, json!({})).await;
     assert_eq!(answer.get("errors"), None, "{answer}");
     let accounts = answer["data"]["accounts"]["data"].as_array().unwrap();
@@ -73,7 +79,10 @@ async fn fifty_accounts_with_all_that_belongs_to_them_are_few_calls() {
     }
     let mut calls = gateway.seen.batches.lock().clone();
     calls.sort_unstable();
-    assert_eq!(calls, ["accounts", "contacts", "scores", "signals", "sources"]);
+    assert_eq!(
+        calls,
+        ["accounts", "contacts", "deals", "scores", "signals", "sources"]
+    );
     assert_eq!(gateway.seen.lists.lock().len(), 1);
 }
 

@@ -28,7 +28,7 @@ async fn a_list_follows_the_conventions_and_its_parameters_reach_the_service() {
     assert_eq!(
         body,
         json!({
-            "data": [{"id": KNOWN, "name": "Acme", "tier": null, "trend": null, "contactCount": 3, "version": 1}],
+            "data": [{"id": KNOWN, "name": "Acme", "tier": null, "trend": null, "contactCount": 3, "version": 1, "tags": []}],
             "nextCursor": "next", "hasMore": true,
         })
     );
