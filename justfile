@@ -102,3 +102,7 @@ doc-tests:
 # Benchmarks with their ceilings; results to a file and a table.
 bench *ARGS:
     cargo run --locked --release -p e2e --bin bench -- "$@"
+
+# Writes docs/openapi.json and docs/schema.graphql as the gateway serves them.
+openapi:
+    DEVSIGNAL_WRITE_CONTRACT=1 cargo nextest run --locked -p gateway -E 'test(committed)'

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ::store::{StoreError, Stores};
 use contracts::crm::v1::account_service_server::AccountServiceServer;
+use contracts::crm::v1::batch_service_server::BatchServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
@@ -14,7 +15,7 @@ use telemetry::{Metrics, TelemetryError};
 use tokio::net::TcpListener;
 
 use crate::SERVICE;
-use crate::api::{AccountApi, ContactApi};
+use crate::api::{AccountApi, BatchApi, ContactApi};
 use crate::config::Settings;
 use crate::events::{self, Desk};
 use crate::signals::RemoteSignals;
@@ -81,6 +82,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
             signals,
         )))
         .add(ContactServiceServer::new(ContactApi::new(records.clone())))
+        .add(BatchServiceServer::new(BatchApi::new(records.clone())))
         .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)));
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
     events::spawn(

@@ -78,6 +78,8 @@ error_codes! {
     NotAcceptable = "not_acceptable", 406, InvalidArgument, false, "Not acceptable";
     /// It exists already, or was changed at the same time.
     Conflict = "conflict", 409, AlreadyExists, false, "Conflict";
+    /// The key of an upsert (`match`) fits several records.
+    AmbiguousMatch = "ambiguous_match", 409, FailedPrecondition, false, "Ambiguous match";
     /// A request with the same idempotency key is still running.
     IdempotencyInProgress = "idempotency_in_progress", 409, Aborted, true, "Request in progress";
     /// The position is older than what is kept.

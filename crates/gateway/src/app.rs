@@ -14,18 +14,21 @@ use crate::access::Authenticator;
 use crate::backends::Backends;
 use crate::config::Settings;
 use crate::contract::Contract;
+use crate::docs::{self, Docs};
 use crate::error::StartError;
+use crate::graphql::{self, Graphql};
 use crate::grpc::{self, Proxy, ProxyParts};
-use crate::health::Health;
+use crate::health::{self, Health};
 use crate::home::Home;
-use crate::http::{self, Edge};
+use crate::http::{self, Edge, HandRoutes};
 use crate::idempotency::Idempotency;
-use crate::ingest::Ingest;
+use crate::ingest::{self, Ingest};
 use crate::limits::Limits;
 use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
-use crate::receiver::Receiver;
+use crate::openapi;
+use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
-use crate::stream::{Parts, Streams};
+use crate::stream::{self, Parts, Streams};
 use crate::transcode::Transcoder;
 
 /// What the gateway is given.
@@ -66,6 +69,19 @@ impl Listeners {
             admin: TcpListener::bind(&settings.admin.listen).await?,
         })
     }
+}
+
+/// The routes that are not transcoded, each described beside its handler.
+pub(crate) fn hand_routes() -> HandRoutes {
+    let all = [
+        ingest::described(),
+        stream::described(),
+        health::described(),
+        receiver::described(),
+        docs::described(),
+        graphql::described(),
+    ];
+    HandRoutes::new(all.concat())
 }
 
 /// Starts everything as tasks of the lifecycle; serving when it returns. Must be called on the runtime that stays.
@@ -114,20 +130,26 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         authenticator: authenticator.clone(),
         ids: Arc::clone(&ids),
     };
+    let by_hand = hand_routes();
+    let transcoder = Transcoder::new(&contract, &backends, idempotency, home.clone())?;
+    let docs = Docs::new(&openapi::document(&contract, transcoder.routes(), &by_hand));
+    let streams = Streams::start(&settings.events, parts, &lifecycle);
+    let built = graphql::build(&contract, transcoder.routes(), &settings.graphql)?;
+    let around = (&backends, &streams, &authenticator);
+    let graphql = Graphql::new(built, around, home.clone(), &settings.graphql);
+    let groups = group_sizes(&metrics)?;
+    let ingest = Ingest::start(&settings.ingest, &backends, &clock, groups, &lifecycle);
     let edge = Data::new(Edge {
+        graphql,
+        docs,
+        by_hand,
         settings: settings.http.clone(),
         ids,
         authenticator,
-        ingest: Ingest::start(
-            &settings.ingest,
-            &backends,
-            &clock,
-            group_sizes(&metrics)?,
-            &lifecycle,
-        ),
-        transcoder: Transcoder::new(&contract, &backends, idempotency, home.clone())?,
+        ingest,
+        transcoder,
         receiver: Receiver::new(&backends, home.clone()),
-        streams: Streams::start(&settings.events, parts, &lifecycle),
+        streams,
         health: Health::new(lifecycle.clone(), &backends, home),
         metrics: HttpMetrics::new(&metrics)?,
     });

@@ -33,6 +33,8 @@ pub struct Settings {
     pub idempotency: IdempotencySettings,
     /// The event stream.
     pub events: EventSettings,
+    /// GraphQL.
+    pub graphql: GraphqlSettings,
     /// Keys.
     pub security: SecuritySettings,
     /// The gateway's schema.
@@ -112,6 +114,23 @@ pub struct AccessSettings {
     pub unknown_key_cache_ms: u64,
     /// Keys remembered.
     pub cached_keys: u64,
+}
+
+/// GraphQL.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GraphqlSettings {
+    /// Largest text of a query, in bytes.
+    pub max_query_bytes: usize,
+    /// Deepest nesting of fields.
+    pub max_depth: usize,
+    /// Most records that a query may ask for.
+    pub max_cost: u64,
+    /// Most aliases in a query.
+    pub max_aliases: usize,
+    /// Time for a query, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether the schema can be asked for.
+    pub introspection: bool,
 }
 
 /// Rate limits.
@@ -294,6 +313,11 @@ impl Settings {
             (1 << 20..=24 << 20).contains(&self.ingest.group_bytes),
             "ingest.group_bytes",
             "1 MiB to 24 MiB: a group is one message to signal-ingest",
+        )?;
+        rule(
+            (1..=30).contains(&self.graphql.max_depth),
+            "graphql.max_depth",
+            "1 to 30: the parser and the resolvers recurse",
         )?;
         rule(
             (1..=15).contains(&self.events.heartbeat_secs),

@@ -12,11 +12,12 @@ use futures::future::join_all;
 use lifecycle::Lifecycle;
 use moka::future::Cache;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use crate::backends::Backends;
 use crate::home::Home;
-use crate::http::json;
+use crate::http::{ByHand, json as answer_json};
 
 /// Everybody may ask, so the services are asked at most this often.
 const FRESH: Duration = Duration::from_millis(500);
@@ -111,7 +112,7 @@ impl Health {
             ready: readiness.ready,
             checks,
         };
-        json(code, serde_json::to_vec(&body).unwrap_or_default())
+        answer_json(code, serde_json::to_vec(&body).unwrap_or_default())
     }
 
     /// `GET /health/signals`: how far each stage of the pipeline is behind.
@@ -127,7 +128,7 @@ impl Health {
                 asked.await.unwrap_or_else(|_| Arc::from("{}"))
             })
             .await;
-        Ok(json(
+        Ok(answer_json(
             StatusCode::OK,
             bytes::Bytes::copy_from_slice(text.as_bytes()),
         ))
@@ -185,4 +186,51 @@ async fn ask(backends: &Backends, channel: Channel) -> Option<Vec<Stage>> {
             None
         }
     }
+}
+
+/// The routes of this module.
+#[must_use]
+pub fn described() -> Vec<ByHand> {
+    let check = json!({"type": "object", "properties": {"name": {"type": "string"}, "ready": {"type": "boolean"}}, "required": ["name", "ready"]});
+    let overall = json!({
+        "type": "object",
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "unavailable", "shutting_down"]},
+            "ready": {"type": "boolean"},
+            "checks": {"type": "array", "items": check},
+        },
+        "required": ["status", "ready", "checks"],
+    });
+    let count = json!({"type": "integer", "minimum": 0});
+    let stage = json!({"type": "object", "properties": {"name": {"type": "string"}, "lag": count, "oldestAgeMs": count, "deadLetters": count}});
+    let service = json!({"type": "object", "properties": {"name": {"type": "string"}, "reachable": {"type": "boolean"}}});
+    let pipeline = json!({
+        "type": "object",
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "behind", "degraded"]},
+            "lag": count, "oldestAgeMs": count, "deadLetters": count,
+            "services": {"type": "array", "items": service},
+            "stages": {"type": "array", "items": stage},
+        },
+    });
+    let route = |path, id, summary, answers: Value| ByHand {
+        method: "GET",
+        path,
+        public: true,
+        operation: Some(
+            json!({"operationId": id, "tags": ["Health"], "summary": summary, "responses": answers}),
+        ),
+    };
+    let answer = |about, schema: &Value| json!({"description": about, "content": {"application/json": {"schema": schema}}});
+    let health = json!({"200": answer("Traffic may come.", &overall), "503": answer("Not now.", &overall)});
+    let signals = json!({"200": answer("How far each stage is behind.", &pipeline)});
+    vec![
+        route("/health", "getHealth", "Whether traffic may come", health),
+        route(
+            "/health/signals",
+            "getPipelineHealth",
+            "How much waits in the pipeline, and for how long",
+            signals,
+        ),
+    ]
 }

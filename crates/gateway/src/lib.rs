@@ -9,7 +9,9 @@ pub mod app;
 mod backends;
 pub mod config;
 mod contract;
+mod docs;
 mod error;
+mod graphql;
 mod grpc;
 mod health;
 mod home;
@@ -18,6 +20,7 @@ mod idempotency;
 mod ingest;
 mod limits;
 mod metrics;
+mod openapi;
 mod receiver;
 mod secrets;
 mod stream;
@@ -26,6 +29,28 @@ mod transcode;
 pub use app::{Deps, Listeners, start};
 pub use config::Settings;
 pub use error::StartError;
+
+/// The OpenAPI document of everything that this gateway serves, as committed in `docs/openapi.json`.
+///
+/// # Errors
+/// The descriptors do not hold together.
+pub fn openapi_document() -> Result<serde_json::Value, StartError> {
+    let contract = contract::Contract::load()?;
+    let routes = transcode::Routes::new(&contract)?;
+    Ok(openapi::document(&contract, &routes, &app::hand_routes()))
+}
+
+/// The GraphQL schema, as committed in `docs/schema.graphql`.
+///
+/// # Errors
+/// The descriptors or the types do not hold together.
+pub fn graphql_schema(settings: &Settings) -> Result<String, StartError> {
+    let contract = contract::Contract::load()?;
+    let routes = transcode::Routes::new(&contract)?;
+    Ok(graphql::build(&contract, &routes, &settings.graphql)?
+        .schema
+        .sdl())
+}
 
 /// The gateway's schema.
 pub const SCHEMA: &str = "gateway";

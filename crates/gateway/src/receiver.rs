@@ -14,7 +14,8 @@ use tonic::transport::Channel;
 use crate::backends::Backends;
 use crate::config::HttpSettings;
 use crate::home::Home;
-use crate::http::{BodyLimits, Context, invalid_header, json, raw_body};
+use crate::http::{BodyLimits, ByHand, Context, invalid_header, json, raw_body};
+use crate::openapi::problems_of;
 
 /// Above GitHub's largest delivery.
 const MAX_MESSAGE: usize = 32 << 20;
@@ -127,4 +128,40 @@ fn signature(request: &HttpRequest) -> Result<String, ApiError> {
     }
     header(request, NAME)
         .map_err(|_| ApiError::new(ErrorCode::InvalidSignature, "the signature does not match"))
+}
+
+/// The routes of this module.
+#[must_use]
+pub fn described() -> Vec<ByHand> {
+    let header = |name: &str| serde_json::json!({"name": name, "in": "header", "required": true, "schema": {"type": "string"}});
+    let mut operation = serde_json::json!({
+        "operationId": "receiveGithub", "tags": ["Webhooks"],
+        "summary": "Takes a delivery of GitHub's",
+        "description": "For GitHub to call: give it `webhookPath` of a source of type `github`, and its secret.",
+        "parameters": [
+            {"name": "sourceId", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}},
+            header("X-GitHub-Event"), header("X-GitHub-Delivery"), header("X-Hub-Signature-256"),
+        ],
+        "requestBody": {"required": true, "content": {"application/json": {"schema": {"type": "object"}}}},
+        "responses": {"202": {
+            "description": "Taken, known already, or of a kind that is no signal.",
+            "content": {"application/json": {"schema": {
+                "type": "object",
+                "properties": {
+                    "status": {"type": "string", "enum": ["accepted", "duplicate", "ignored"]},
+                    "signalId": {"type": "string"},
+                },
+                "required": ["status"],
+            }}},
+        }},
+    });
+    for (status, problem) in problems_of(&[400, 401, 404, 413, 415, 500, 503, 504]) {
+        operation["responses"][status] = problem;
+    }
+    vec![ByHand {
+        method: "POST",
+        path: "/hooks/github/{sourceId}",
+        public: true,
+        operation: Some(operation),
+    }]
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::store::Stores;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
+use contracts::scores::v1::batch_service_server::BatchServiceServer;
 use contracts::scores::v1::score_service_server::ScoreServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
 use ids::{Clock, IdGen};
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::SERVICE;
-use crate::api::{ScoreApi, Stages};
+use crate::api::{BatchApi, ScoreApi, Stages};
 use crate::config::Settings;
 use crate::error::ScoringError;
 use crate::events::{self, Desk};
@@ -85,6 +86,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
     );
     let server = Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
         .add(ScoreServiceServer::new(ScoreApi::new(scorer.clone())))
+        .add(BatchServiceServer::new(BatchApi::new(scorer.clone())))
         .add(StageServiceServer::new(stages));
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
     let desk = Desk {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::store::{StoreError, Stores};
 use contracts::ops::v1::stage_service_server::StageServiceServer;
+use contracts::signals::v1::batch_service_server::BatchServiceServer;
 use contracts::signals::v1::intake_service_server::IntakeServiceServer;
 use contracts::signals::v1::signal_service_server::SignalServiceServer;
 use contracts::signals::v1::source_service_server::SourceServiceServer;
@@ -17,7 +18,7 @@ use telemetry::{Metrics, TelemetryError};
 use tokio::net::TcpListener;
 
 use crate::SERVICE;
-use crate::api::{IntakeApi, SignalApi, SourceApi};
+use crate::api::{BatchApi, IntakeApi, SignalApi, SourceApi};
 use crate::config::Settings;
 use crate::events::Desk;
 use crate::github::Receiver;
@@ -150,6 +151,9 @@ fn serve(settings: &Settings, deps: &Deps, counts: &IngestMetrics) -> Result<Ser
         clock: Arc::clone(clock),
         limits,
     });
+    let batches = BatchServiceServer::new(BatchApi {
+        db: stores.db.clone(),
+    });
     let sources = SourceServiceServer::new(SourceApi {
         db: stores.db.clone(),
         directory,
@@ -163,7 +167,12 @@ fn serve(settings: &Settings, deps: &Deps, counts: &IngestMetrics) -> Result<Ser
         .max_decoding_message_size(MAX_INTERNAL_MESSAGE)
         .max_encoding_message_size(MAX_INTERNAL_MESSAGE);
     let server = Server::new(settings.grpc.clone(), deps.verifier.clone(), &deps.metrics)?;
-    Ok(server.add(signals).add(sources).add(internal).add(stages))
+    Ok(server
+        .add(signals)
+        .add(sources)
+        .add(batches)
+        .add(internal)
+        .add(stages))
 }
 
 fn keep_last_seen(settings: &Settings, stores: &Stores, lifecycle: &Lifecycle) -> LastSeen {

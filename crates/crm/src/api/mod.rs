@@ -4,6 +4,7 @@
 //! statement.
 
 mod accounts;
+mod batch;
 mod contacts;
 mod timeline;
 
@@ -18,6 +19,7 @@ use tonic::{Request, Status};
 use crate::error::CrmError;
 
 pub use accounts::AccountApi;
+pub use batch::BatchApi;
 pub use contacts::ContactApi;
 
 /// Checks who calls; returns the caller and the organization that the call is for.

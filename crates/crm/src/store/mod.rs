@@ -7,6 +7,7 @@
 //! then account rows by id. Chains of merges can break the order; Postgres then ends one side, which starts again.
 
 mod account_rows;
+mod batch;
 mod contact_counts;
 mod contact_rows;
 mod edit_account;

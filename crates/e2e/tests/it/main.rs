@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod cli;
+mod contract_fuzz;
 mod faults;
 mod github;
 mod main_job;

@@ -52,6 +52,10 @@ pub fn problem(error: &ApiError, context: &Context) -> HttpResponse {
 /// The headers that every answer has.
 pub(super) fn finish(headers: &mut HeaderMap, context: &Context) {
     headers.insert(REQUEST_ID, context.request_id.clone());
+    if !headers.contains_key(super::version::HEADER) {
+        let newest = super::VERSIONS[super::VERSIONS.len() - 1];
+        headers.insert(super::version::HEADER, HeaderValue::from_static(newest));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

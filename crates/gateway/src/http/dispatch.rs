@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderValue, UPGRADE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use errors::{ApiError, ErrorCode};
@@ -13,9 +13,12 @@ use futures::FutureExt as _;
 use ids::IdGen;
 
 use super::auth::authenticate;
-use super::{Context, answer};
+use super::headers::no_parameters;
+use super::{Context, HandRoutes, answer, version};
 use crate::access::{Authenticator, Credential};
 use crate::config::HttpSettings;
+use crate::docs::Docs;
+use crate::graphql::{self, Graphql};
 use crate::health::Health;
 use crate::ingest::Ingest;
 use crate::limits::Class;
@@ -42,6 +45,12 @@ pub struct Edge {
     pub streams: Streams,
     /// Health.
     pub health: Health,
+    /// GraphQL.
+    pub graphql: Graphql,
+    /// The contract for people and programs.
+    pub docs: Docs,
+    /// Routes that are not transcoded.
+    pub by_hand: HandRoutes,
     /// Counters.
     pub metrics: HttpMetrics,
 }
@@ -94,6 +103,10 @@ async fn route(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let (path, method) = (request.uri().path(), request.method());
+    version::version(request)?;
+    if method == Method::OPTIONS {
+        return Ok(options(edge, path, context));
+    }
     match path {
         "/api/v1/signals" | "/api/v1/signals/batch" if method == Method::POST => {
             let caller = authenticate(edge, request, context, Class::Ingest).await?;
@@ -108,6 +121,25 @@ async fn route(
         }
         "/health" if is_read(method) => Ok(edge.health.overall()),
         "/health/signals" if is_read(method) => edge.health.pipeline().await,
+        "/graphql" if method == Method::POST => {
+            let caller = authenticate(edge, request, context, Class::Read).await?;
+            edge.graphql
+                .answer(request, &mut payload, caller, context, &edge.settings)
+                .await
+        }
+        "/graphql" if method == Method::GET && request.headers().contains_key(UPGRADE) => {
+            // Browsers cannot set the header: their key comes with the first message.
+            let caller = if request.headers().contains_key(AUTHORIZATION) {
+                Some(authenticate(edge, request, context, Class::Read).await?)
+            } else {
+                None
+            };
+            graphql::open(&edge.graphql, request, &mut payload, caller, context).await
+        }
+        path if is_read(method) && edge.docs.has(path) => {
+            no_parameters(request)?;
+            Ok(edge.docs.page(path, request))
+        }
         path if path.starts_with(GITHUB) && method == Method::POST => {
             edge.receiver
                 .github(
@@ -139,7 +171,7 @@ async fn transcoded(
     let Some(matched) = edge.transcoder.find(lookup.as_str(), path)? else {
         return Ok(not_here(edge, path, context));
     };
-    let class = if is_read(method) {
+    let class = if matched.route.reads {
         Class::Read
     } else {
         Class::Write
@@ -154,39 +186,54 @@ fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// 405 when the path exists with other methods, else 404.
-fn not_here(edge: &Edge, path: &str, context: &Context) -> HttpResponse {
+/// The methods that a path answers to, in order; none when there is nothing there.
+fn allowed(edge: &Edge, path: &str) -> Vec<&'static str> {
     let mut allowed = edge.transcoder.methods(path);
-    match path {
-        "/api/v1/signals" | "/api/v1/signals/batch" => allowed.push("POST"),
-        "/api/v1/events" | "/health" | "/health/signals" => allowed.push("GET"),
-        path if path
-            .strip_prefix(GITHUB)
-            .is_some_and(|id| !id.is_empty() && !id.contains('/')) =>
-        {
-            allowed.push("POST");
-        }
-        _ => {}
-    }
+    allowed.extend(edge.by_hand.methods(path));
     if allowed.contains(&"GET") {
         allowed.push("HEAD");
     }
+    if !allowed.is_empty() {
+        allowed.push("OPTIONS");
+    }
     allowed.sort_unstable();
     allowed.dedup();
-    if allowed.is_empty() {
-        return answer::problem(
-            &ApiError::new(ErrorCode::NotFound, "there is nothing at this path"),
-            context,
-        );
-    }
-    let allow = allowed.join(", ");
-    let detail = format!("this path answers to {allow}");
-    let mut response = answer::problem(&ApiError::new(ErrorCode::MethodNotAllowed, detail), context);
-    debug_assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    if let Ok(allow) = HeaderValue::from_str(&allow) {
+    allowed
+}
+
+fn nothing(context: &Context) -> HttpResponse {
+    answer::problem(
+        &ApiError::new(ErrorCode::NotFound, "there is nothing at this path"),
+        context,
+    )
+}
+
+fn with_allow(mut response: HttpResponse, allowed: &str) -> HttpResponse {
+    if let Ok(allow) = HeaderValue::from_str(allowed) {
         response.headers_mut().insert(ALLOW, allow);
     }
     response
+}
+
+/// `OPTIONS`: which methods there are. No other site is given anything: there are no `Access-Control-` headers.
+fn options(edge: &Edge, path: &str, context: &Context) -> HttpResponse {
+    let allowed = allowed(edge, path);
+    if allowed.is_empty() {
+        return nothing(context);
+    }
+    with_allow(HttpResponse::new(StatusCode::NO_CONTENT), &allowed.join(", "))
+}
+
+/// 405 when the path exists with other methods, else 404.
+fn not_here(edge: &Edge, path: &str, context: &Context) -> HttpResponse {
+    let allowed = allowed(edge, path);
+    if allowed.is_empty() {
+        return nothing(context);
+    }
+    let allow = allowed.join(", ");
+    let detail = format!("this path answers to {allow}");
+    let response = answer::problem(&ApiError::new(ErrorCode::MethodNotAllowed, detail), context);
+    with_allow(response, &allow)
 }
 
 /// A few kinds of paths, for the metrics: labels must be few.
@@ -196,6 +243,8 @@ fn kind_of(path: &str) -> &'static str {
         "/api/v1/events" => "events",
         path if path.starts_with("/health") => "health",
         path if path.starts_with("/hooks/") => "hooks",
+        "/graphql" => "graphql",
+        path if path.starts_with("/docs") || path == "/api/v1/openapi.json" => "docs",
         path if path.starts_with("/api/v1/") => "rest",
         _ => "other",
     }

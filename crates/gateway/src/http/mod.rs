@@ -6,17 +6,21 @@
 mod answer;
 mod auth;
 mod body;
+mod by_hand;
 mod context;
 mod dispatch;
 mod headers;
 mod server;
+mod version;
 
 pub use answer::{json, problem};
 pub use body::{Limits as BodyLimits, json_body, raw_body};
+pub use by_hand::{ByHand, HandRoutes};
 pub use context::Context;
 pub use dispatch::Edge;
 pub use headers::{idempotency_key, invalid_header, no_parameters, unknown_parameter};
 pub use server::{serve_admin, serve_public};
+pub use version::VERSIONS;
 
 /// The media type of all answers that are not problems or streams.
 pub const JSON: &str = "application/json";

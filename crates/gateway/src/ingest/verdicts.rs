@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 
 use contracts::signals::v1::IngestSignalsResponse;
 
-/// `{"batchId", "accepted", "duplicates", "rejected", "results": [{"index", "status", "id"?, "error"?}]}`.
+/// `{"batchId"?, "accepted", "duplicates", "rejected", "results": [{"index", "status", "id"?, "error"?}]}`.
 pub(super) fn write(verdicts: &IngestSignalsResponse) -> Vec<u8> {
     let mut out = String::with_capacity(128 + verdicts.results.len() * 88);
-    out.push_str(r#"{"batchId":"#);
-    match &verdicts.batch_id {
-        Some(id) => text(&mut out, id),
-        None => out.push_str("null"),
+    out.push('{');
+    if let Some(id) = &verdicts.batch_id {
+        out.push_str(r#""batchId":"#);
+        text(&mut out, id);
+        out.push(',');
     }
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        r#","accepted":{},"duplicates":{},"rejected":{},"results":["#,
+        r#""accepted":{},"duplicates":{},"rejected":{},"results":["#,
         verdicts.accepted, verdicts.duplicates, verdicts.rejected
     );
     for (at, result) in verdicts.results.iter().enumerate() {
@@ -93,7 +94,7 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&write(&verdicts)).unwrap();
         assert_eq!(
             read,
-            serde_json::json!({"batchId": null, "accepted": 1, "duplicates": 0, "rejected": 1, "results": [
+            serde_json::json!({"accepted": 1, "duplicates": 0, "rejected": 1, "results": [
                 {"index": 0, "status": "accepted", "id": "x"},
                 {"index": 1, "status": "rejected", "error": {"code": "c", "pointer": nasty, "message": nasty}},
             ]})

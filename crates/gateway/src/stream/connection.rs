@@ -123,6 +123,24 @@ impl Connection {
         }
     }
 
+    /// The JSON of the next events that are wanted; `None` at the end of the stream.
+    pub(super) async fn next_told(mut self) -> Option<(Vec<String>, Self)> {
+        loop {
+            if let Some(message) = self.in_hand.take() {
+                self.place = Place::after(message.position);
+                let fresh = message.told.iter().skip(message.at);
+                let wanted = fresh.filter(|told| self.types.is_empty() || self.types.contains(&told.kind));
+                let wanted: Vec<String> = wanted.map(|told| told.json.clone()).collect();
+                if !wanted.is_empty() {
+                    return Some((wanted, self));
+                }
+            }
+            if let Step::End = self.read().await {
+                return None;
+            }
+        }
+    }
+
     /// Writes events of the message in hand, as many as fit into one piece.
     fn send(&mut self, mut message: InHand) -> Step {
         let mut piece = String::new();

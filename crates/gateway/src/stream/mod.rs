@@ -7,9 +7,11 @@
 mod catch_up;
 mod connection;
 mod cursor;
+mod described;
 mod hub;
 mod open;
 mod render;
 mod ring;
 
+pub use described::described;
 pub use open::{Parts, Streams};

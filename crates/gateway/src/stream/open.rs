@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use errors::{ApiError, ErrorCode, FieldError};
 use eventbus::Bus;
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use ids::Clock;
 use lifecycle::{Lifecycle, Phase};
 use rpc::Access;
@@ -22,6 +22,7 @@ use super::connection::Connection;
 use super::cursor::{Cursors, Place};
 use super::hub::Hub;
 use super::render::bus_type;
+use super::ring::Ring;
 use crate::access::{Authenticator, Credential};
 use crate::config::EventSettings;
 use crate::contract::Contract;
@@ -110,6 +111,53 @@ impl Streams {
         }
     }
 
+    /// Cancelled when all streams are to end.
+    #[must_use]
+    pub fn closing(&self) -> CancellationToken {
+        self.shared.closing.clone()
+    }
+
+    /// Events of one type from now on, as JSON; ends with the caller's key, and with the gateway.
+    ///
+    /// # Errors
+    /// `permission_denied`, `unavailable`.
+    pub fn listen(
+        &self,
+        caller: &Credential,
+        kind: &str,
+    ) -> Result<impl Stream<Item = String> + Send + use<>, ApiError> {
+        caller.require(Access::Read, "events")?;
+        let (guard, ring) = self.admit()?;
+        let (wake, end, last) = ring.subscribe(caller.org);
+        let connection = Connection::new(
+            Arc::clone(&self.shared),
+            (caller.org, caller.id),
+            HashSet::from([kind.to_owned()]),
+            Place::after(last),
+            wake,
+            Ok(end),
+            guard,
+        );
+        let told = futures::stream::unfold(connection, |connection| Box::pin(connection.next_told()));
+        Ok(told.flat_map(futures::stream::iter))
+    }
+
+    /// A place among the streams, if there is one.
+    fn admit(&self) -> Result<(OpenGuard, &Ring), ApiError> {
+        let shared = &self.shared;
+        let not_yet = || ApiError::unavailable("the event stream is not available just now");
+        let ring = shared.hub.ring().ok_or_else(not_yet)?;
+        let slot = Arc::clone(&shared.slots)
+            .try_acquire_owned()
+            .map_err(|_| not_yet())?;
+        shared.metrics.open.inc();
+        let guard = OpenGuard {
+            metrics: shared.metrics.clone(),
+            _slot: slot,
+        };
+        Ok((guard, ring))
+    }
+
     /// `GET /api/v1/events`.
     ///
     /// # Errors
@@ -123,15 +171,7 @@ impl Streams {
         let wanted = Wanted::of(request)?;
         let shared = &self.shared;
         let not_yet = || ApiError::unavailable("the event stream is not available just now");
-        let ring = shared.hub.ring().ok_or_else(not_yet)?;
-        let slot = Arc::clone(&shared.slots)
-            .try_acquire_owned()
-            .map_err(|_| not_yet())?;
-        shared.metrics.open.inc();
-        let guard = OpenGuard {
-            metrics: shared.metrics.clone(),
-            _slot: slot,
-        };
+        let (guard, ring) = self.admit()?;
         let (wake, end, last) = ring.subscribe(caller.org);
         let (place, source) = match wanted.after {
             None => (Place::after(last), Ok(end)),

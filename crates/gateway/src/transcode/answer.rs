@@ -22,6 +22,9 @@ pub enum Answer {
         etag: Option<String>,
         /// `Location`.
         location: Option<String>,
+        /// Whether nothing was changed.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// A refusal that another try would get too.
     Refused {
@@ -57,6 +60,7 @@ impl Answer {
                 body,
                 etag,
                 location,
+                dry_run,
             } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
                 let mut response = match body {
@@ -65,6 +69,11 @@ impl Answer {
                 };
                 set(&mut response, ETAG, etag);
                 set(&mut response, LOCATION, location);
+                if dry_run {
+                    response
+                        .headers_mut()
+                        .insert(DRY_RUN, HeaderValue::from_static("true"));
+                }
                 Ok(response)
             }
             Self::Refused { code, detail, fields } => {
@@ -77,6 +86,8 @@ impl Answer {
         }
     }
 }
+
+const DRY_RUN: HeaderName = HeaderName::from_static("devsignal-dry-run");
 
 fn set(response: &mut HttpResponse, name: HeaderName, value: Option<String>) {
     if let Some(value) = value.and_then(|v| HeaderValue::from_str(&v).ok()) {

@@ -59,6 +59,28 @@ fn object(
             message.set_field(&field, value);
         }
     }
+    for field in descriptor
+        .fields()
+        .filter(|f| is_required(f) && !skip.contains(f))
+    {
+        let given = |(key, value): &(String, Json)| key == field.json_name() && *value != Json::Null;
+        if !entries.iter().any(given) {
+            let at = pointer(at, field.json_name());
+            fault(
+                faults,
+                &at,
+                Misfit::new("required", format!("{} is required", field.json_name())),
+            );
+        }
+    }
+}
+
+/// Whether a body must have the field: text and closed sets that are not `optional`.
+pub fn is_required(field: &FieldDescriptor) -> bool {
+    matches!(field.kind(), Kind::String | Kind::Enum(_))
+        && !field.is_list()
+        && !field.is_map()
+        && !field.supports_presence()
 }
 
 fn unknown(descriptor: &MessageDescriptor, skip: &[FieldDescriptor]) -> Misfit {
@@ -135,6 +157,22 @@ fn one(kind: &Kind, json: &Json, at: &str, faults: &mut Vec<FieldError>) -> Opti
             let free = free_object(json, at, faults)?;
             let mut message = DynamicMessage::new(descriptor.clone());
             message.transcode_from(&free).ok()?;
+            (faults.len() == before).then_some(Value::Message(message))
+        }
+        "google.protobuf.Value" => {
+            let before = faults.len();
+            let mut message = DynamicMessage::new(descriptor.clone());
+            message.transcode_from(&free(json, at, faults)).ok()?;
+            (faults.len() == before).then_some(Value::Message(message))
+        }
+        "google.protobuf.ListValue" => {
+            let before = faults.len();
+            let FreeKind::ListValue(list) = free(json, at, faults).kind? else {
+                fault(faults, at, Misfit::new("wrong_type", "expected a list"));
+                return None;
+            };
+            let mut message = DynamicMessage::new(descriptor.clone());
+            message.transcode_from(&list).ok()?;
             (faults.len() == before).then_some(Value::Message(message))
         }
         _ => {

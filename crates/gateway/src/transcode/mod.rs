@@ -4,20 +4,28 @@
 //! (ids, unknown fields, sparse answers, ETags, idempotency keys). Must not: know any message or service by name.
 
 mod answer;
+mod batch;
 mod call;
 mod conditional;
-mod field_value;
+pub mod field_value;
 mod json;
 mod message;
 mod output;
 mod path;
+mod prepare;
 mod query;
 mod routes;
+mod shape;
 mod sparse;
 mod transcoder;
 
 pub use answer::Answer;
+pub use call::Call;
+pub use conditional::IF_VERSION;
 pub use json::Json;
+pub use message::{fill, is_required};
 pub use output::to_json;
-pub use query::decode_parameter;
+pub use prepare::{OnBehalf, call, path_value};
+pub use query::{CONTROL, allowed_of, decode_parameter};
+pub use routes::{Route, Routes};
 pub use transcoder::Transcoder;

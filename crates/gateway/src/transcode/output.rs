@@ -20,6 +20,15 @@ pub fn to_json(message: &DynamicMessage) -> Out {
             let free: prost_types::Struct = message.transcode_to().unwrap_or_default();
             return Out::Object(contracts::convert::from_struct(&free));
         }
+        "google.protobuf.ListValue" => {
+            let free: prost_types::ListValue = message.transcode_to().unwrap_or_default();
+            return free_list(free);
+        }
+        "google.protobuf.Value" => {
+            let free: prost_types::Value = message.transcode_to().unwrap_or_default();
+            let list = free_list(prost_types::ListValue { values: vec![free] });
+            return list.get(0).cloned().unwrap_or(Out::Null);
+        }
         _ => {}
     }
     let mut out = Map::new();
@@ -34,6 +43,19 @@ pub fn to_json(message: &DynamicMessage) -> Out {
         }
     }
     Out::Object(out)
+}
+
+/// A free list, by way of an object: free values have one reader.
+fn free_list(list: prost_types::ListValue) -> Out {
+    let value = prost_types::Value {
+        kind: Some(prost_types::value::Kind::ListValue(list)),
+    };
+    let holder = prost_types::Struct {
+        fields: [(String::new(), value)].into(),
+    };
+    contracts::convert::from_struct(&holder)
+        .remove("")
+        .unwrap_or(Out::Null)
 }
 
 fn time(message: &DynamicMessage) -> Out {

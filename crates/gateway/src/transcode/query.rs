@@ -20,8 +20,11 @@ const FIELDS: &str = "fields";
 /// Parameters of lists that mean nothing when empty; whoever sends them so has lost a value.
 const NEVER_EMPTY: [&str; 2] = ["sort", "include"];
 
-/// Fills the fields of `message` that are not in `skip`. Without `fields_allowed` (the body gives them all), only
-/// `fields` may be given. Returns the value of `fields`.
+/// Fields of a request that say how it is done, not what: they come from the query, also when there is a body.
+pub const CONTROL: [&str; 2] = ["dry_run", "match"];
+
+/// Fills the fields of `message` that are not in `skip`. Without `fields_allowed` (the body gives them), only those of
+/// [`CONTROL`] and `fields` may be given. Returns the value of `fields`.
 ///
 /// # Errors
 /// `invalid_parameter` at the first parameter that is unknown, repeated or cannot be read.
@@ -31,11 +34,10 @@ pub fn fill(
     fields_allowed: bool,
     skip: &[FieldDescriptor],
 ) -> Result<Option<String>, ApiError> {
-    let allowed = if fields_allowed {
-        allowed_of(&message.descriptor(), skip)
-    } else {
-        Vec::new()
-    };
+    let allowed: Vec<_> = allowed_of(&message.descriptor(), skip)
+        .into_iter()
+        .filter(|field| fields_allowed || CONTROL.contains(&field.name()))
+        .collect();
     let (mut sparse, mut seen) = (None, HashSet::new());
     let mut maps: HashMap<String, HashMap<MapKey, Value>> = HashMap::new();
     for (count, part) in query.split('&').filter(|part| !part.is_empty()).enumerate() {
@@ -113,7 +115,17 @@ fn bracketed(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn allowed_of(message: &MessageDescriptor, skip: &[FieldDescriptor]) -> Vec<FieldDescriptor> {
+/// Whether a parameter's text can give such a value.
+fn fits(kind: &Kind) -> bool {
+    match kind {
+        Kind::Message(of) => of.full_name() == field_value::TIMESTAMP,
+        Kind::Bytes | Kind::Float => false,
+        _ => true,
+    }
+}
+
+/// The fields of a request that parameters can give.
+pub fn allowed_of(message: &MessageDescriptor, skip: &[FieldDescriptor]) -> Vec<FieldDescriptor> {
     let from_query = |field: &FieldDescriptor| {
         if field.is_map() {
             let Kind::Message(entry) = field.kind() else {
@@ -122,7 +134,7 @@ fn allowed_of(message: &MessageDescriptor, skip: &[FieldDescriptor]) -> Vec<Fiel
             return entry.map_entry_key_field().kind() == Kind::String
                 && entry.map_entry_value_field().kind() == Kind::String;
         }
-        !field.is_list() && field.name() != IF_VERSION && !skip.contains(field)
+        !field.is_list() && field.name() != IF_VERSION && !skip.contains(field) && fits(&field.kind())
     };
     message.fields().filter(from_query).collect()
 }

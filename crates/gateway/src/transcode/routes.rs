@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use errors::ApiError;
 use http::uri::PathAndQuery;
-use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use super::path;
 use crate::contract::Contract;
@@ -30,9 +30,30 @@ pub struct Route {
     pub record: Option<FieldDescriptor>,
     /// Whether it creates a record: answered with 201 and `Location`.
     pub creates: bool,
+    /// Whether nothing is changed by it, whatever its HTTP method.
+    pub reads: bool,
+    /// Whether it takes up to a thousand requests of the method at once.
+    pub batch: Option<Batch>,
+    /// The method.
+    pub method: MethodDescriptor,
+    /// The path as in the annotation, with `{field_name}`.
+    pub template: String,
 }
 
-#[derive(Debug)]
+/// How the items of a batch become requests of a method for one record.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The field that an item's `id` is for; without it, items have no `id`.
+    pub id: Option<FieldDescriptor>,
+}
+
+/// Methods that change nothing begin with one of these words.
+const READS: [&str; 7] = ["List", "Get", "BatchGet", "Search", "Query", "Preview", "Export"];
+
+/// The response field that tells what an upsert did.
+pub const OUTCOME: &str = "outcome";
+
+#[derive(Debug, Clone)]
 enum Segment {
     Literal(String),
     Field(FieldDescriptor),
@@ -66,10 +87,10 @@ impl Route {
         .map(|(http_method, field)| (http_method, text(field)))
         .find(|(_, template)| !template.is_empty())
         .ok_or_else(|| fail("the annotation has no path"))?;
-        let template = template
+        let path = template
             .strip_prefix('/')
             .ok_or_else(|| fail("a path begins with /"))?;
-        let segments = template
+        let segments = path
             .split('/')
             .map(
                 |part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
@@ -107,8 +128,88 @@ impl Route {
             output: method.output(),
             has_body,
             creates: http_method == "POST" && record.is_some() && method.name().starts_with("Create"),
+            reads: http_method == "GET" || READS.iter().any(|word| begins_with_word(method.name(), word)),
+            batch: None,
+            method: method.clone(),
+            template,
             record,
             input,
+        })
+    }
+
+    /// The record and the outcome, for an answer that tells both.
+    #[must_use]
+    pub fn upserted(&self) -> Option<(FieldDescriptor, FieldDescriptor)> {
+        let outcome = self.output.get_field_by_name(OUTCOME)?;
+        let record = self
+            .output
+            .fields()
+            .find(|f| matches!(f.kind(), Kind::Message(_)) && !f.is_list() && !f.is_map())?;
+        (self.record.is_none() && !self.reads).then_some((record, outcome))
+    }
+
+    /// Whether the answer tells what became of each of many items.
+    #[must_use]
+    pub fn tells_of_each(&self) -> bool {
+        let results = self
+            .output
+            .get_field_by_name("results")
+            .filter(FieldDescriptor::is_list);
+        let of = match results.map(|f| f.kind()) {
+            Some(Kind::Message(of)) => of,
+            _ => return false,
+        };
+        let is_number = |name: &str| {
+            of.get_field_by_name(name)
+                .is_some_and(|f| f.kind() == Kind::Int32)
+        };
+        !self.reads && is_number("index") && is_number("status")
+    }
+
+    /// The route that does the same for many records, where that makes sense.
+    fn batched(&self) -> Option<Self> {
+        let one_record = self.record.is_some() || self.upserted().is_some();
+        if !(one_record && self.has_body) || self.reads {
+            return None;
+        }
+        let mut segments = self.segments.clone();
+        let id = match (self.http_method, segments.last()) {
+            ("POST", Some(Segment::Literal(_))) if self.creates => None,
+            ("PUT", Some(Segment::Literal(_))) => None,
+            ("PATCH" | "PUT", Some(Segment::Field(field))) => {
+                let field = field.clone();
+                segments.pop();
+                Some(field)
+            }
+            _ => return None,
+        };
+        segments.push(Segment::Literal("batch".to_owned()));
+        let stem = match &id {
+            Some(_) => self.template.rsplit_once('/').map_or("", |(stem, _)| stem),
+            None => &self.template,
+        };
+        Some(Self {
+            http_method: self.http_method,
+            template: format!("{stem}/batch"),
+            segments,
+            service: self.service.clone(),
+            grpc_path: self.grpc_path.clone(),
+            input: self.input.clone(),
+            output: self.output.clone(),
+            has_body: true,
+            record: self.record.clone(),
+            creates: false,
+            reads: false,
+            batch: Some(Batch { id }),
+            method: self.method.clone(),
+        })
+    }
+
+    /// The fields that the path gives.
+    pub fn path_fields(&self) -> impl Iterator<Item = &FieldDescriptor> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Field(field) => Some(field),
+            Segment::Literal(_) => None,
         })
     }
 
@@ -136,6 +237,14 @@ impl Route {
     }
 }
 
+fn begins_with_word(name: &str, word: &str) -> bool {
+    name.strip_prefix(word)
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+/// Batches with handlers of their own.
+const BY_HAND: [&str; 1] = ["/api/v1/signals/batch"];
+
 /// All endpoints.
 #[derive(Debug, Clone)]
 pub struct Routes(Arc<[Arc<Route>]>);
@@ -154,6 +263,15 @@ impl Routes {
                 }
             }
         }
+        let batches: Vec<_> = routes.iter().filter_map(|r: &Arc<Route>| r.batched()).collect();
+        for batch in batches {
+            let taken = routes
+                .iter()
+                .any(|r| r.http_method == batch.http_method && r.template == batch.template);
+            if !taken && !BY_HAND.contains(&batch.template.as_str()) {
+                routes.push(Arc::new(batch));
+            }
+        }
         routes.sort_by_key(|route| route.order());
         Ok(Self(routes.into()))
     }
@@ -167,10 +285,8 @@ impl Routes {
             return Ok(None);
         };
         let found = self
-            .0
-            .iter()
-            .filter(|route| route.http_method == http_method)
-            .find_map(|route| Some((route, route.fields_of(&segments)?)));
+            .at(&segments)
+            .find(|(route, _)| route.http_method == http_method);
         Ok(found.map(|(route, path_fields)| Matched {
             route: Arc::clone(route),
             path_fields,
@@ -183,16 +299,25 @@ impl Routes {
         let Ok(Some(segments)) = path::segments(path) else {
             return Vec::new();
         };
-        self.0
+        self.at(&segments).map(|(route, _)| route.http_method).collect()
+    }
+
+    /// The routes of a path. Those with the most literal template own it, whatever the method: `/sources/query` is no source.
+    fn at<'s>(
+        &'s self,
+        segments: &'s [String],
+    ) -> impl Iterator<Item = (&'s Arc<Route>, Vec<(FieldDescriptor, String)>)> {
+        let mut fitting = self
+            .0
             .iter()
-            .filter(|r| r.fields_of(&segments).is_some())
-            .map(|r| r.http_method)
-            .collect()
+            .filter_map(move |route| Some((route, route.fields_of(segments)?)))
+            .peekable();
+        let best = fitting.peek().map(|(route, _)| route.order());
+        fitting.filter(move |(route, _)| Some(route.order()) == best)
     }
 
     /// Every route.
-    #[cfg(test)]
-    fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
     }
 }
@@ -234,5 +359,20 @@ mod tests {
         let mut methods = routes.methods("/api/v1/sources/1");
         methods.sort_unstable();
         assert_eq!(methods, ["DELETE", "GET", "PATCH"]);
+    }
+
+    #[test]
+    fn what_writes_one_record_can_write_many() {
+        let routes = routes();
+        let found = |method: &str, path: &str| routes.find(method, path).unwrap().map(|m| m.route);
+        let create = found("POST", "/api/v1/sources/batch").unwrap();
+        assert!(create.batch.as_ref().unwrap().id.is_none());
+        let change = found("PATCH", "/api/v1/accounts/batch").unwrap();
+        assert_eq!(
+            change.batch.as_ref().unwrap().id.as_ref().unwrap().name(),
+            "account_id"
+        );
+        assert!(found("POST", "/api/v1/accounts/batch").is_none());
+        assert!(found("GET", "/api/v1/sources").unwrap().reads);
     }
 }

@@ -8,14 +8,12 @@ use actix_web::http::header::{ETAG, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use errors::{ApiError, ErrorCode};
-use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
-use serde_json::Value as Out;
 
 use super::call::Call;
-use super::routes::{Matched, Route, Routes};
-use super::sparse::Fields;
-use super::{Answer, Json, conditional, message, query, to_json};
+use super::prepare::{Frame, OnBehalf, call};
+use super::routes::{Matched, Routes};
+use super::shape::Shape;
+use super::{Answer, batch, conditional};
 use crate::access::Credential;
 use crate::backends::Backends;
 use crate::config::HttpSettings;
@@ -35,16 +33,9 @@ pub struct Transcoder {
 }
 
 /// A request that was read whole and found good.
-struct Prepared {
-    call: Call,
-    shape: Shape,
-}
-
-/// How the response becomes the answer.
-struct Shape {
-    route: Arc<Route>,
-    path: String,
-    fields: Option<Fields>,
+enum Prepared {
+    One(Box<Call>, Box<Shape>),
+    Many(Box<batch::Prepared>),
 }
 
 const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
@@ -82,6 +73,12 @@ impl Transcoder {
         self.routes.methods(path)
     }
 
+    /// All routes.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// Answers a request.
     ///
     /// # Errors
@@ -95,23 +92,31 @@ impl Transcoder {
         context: &Context,
         settings: &HttpSettings,
     ) -> Result<HttpResponse, ApiError> {
-        let body = if matched.route.has_body {
-            let max_bytes = settings.max_rest_body_bytes;
+        let route = Arc::clone(&matched.route);
+        let body = if route.has_body {
+            let max_bytes = if route.batch.is_some() || route.tells_of_each() {
+                settings.max_body_bytes
+            } else {
+                settings.max_rest_body_bytes
+            };
             let timeout = settings.body_timeout(u64::try_from(max_bytes).unwrap_or(0));
             Some(json_body(request, payload, BodyLimits { max_bytes, timeout }).await?)
         } else {
+            no_body(request)?;
             None
         };
-        let reads = matched.route.http_method == "GET";
-        let key = if reads { None } else { idempotency_key(request)? };
-        let prepared = self.prepare(matched, request, body.as_ref(), &caller, context)?;
+        let key = idempotency_key(request)?;
+        let frame = Frame::read(matched, request.query_string())?;
+        // What changes nothing needs no memory, and must not use up the key of the real request.
+        let key = key.filter(|_| !(route.reads || frame.dry_run));
+        let prepared = self.prepare(frame, request, body.as_ref(), &caller, context)?;
         let Some(key) = key else {
             let backends = self.backends.clone();
             let run = self
                 .home
                 .run("rest-call", async move { prepared.run(&backends).await });
             let answer = run.await.map_err(|_| ApiError::internal())??;
-            return finish(answer, request, reads);
+            return finish(answer, request, route.http_method == "GET");
         };
         let tried = Try {
             org: caller.org,
@@ -140,125 +145,52 @@ impl Transcoder {
 
     fn prepare(
         &self,
-        matched: Matched,
+        mut frame: Frame,
         request: &HttpRequest,
         body: Option<&Bytes>,
         caller: &Credential,
         context: &Context,
     ) -> Result<Prepared, ApiError> {
-        let Matched { route, path_fields } = matched;
-        let mut message = DynamicMessage::new(route.input.clone());
-        let from_path: Vec<FieldDescriptor> = path_fields.iter().map(|(field, _)| field.clone()).collect();
-        for (field, text) in path_fields {
-            message.set_field(&field, Value::String(path_value(&field, text)?));
-        }
-        let sparse = query::fill(&mut message, request.query_string(), !route.has_body, &from_path)?;
-        let fields = match (sparse, record_of(&route)) {
-            (Some(text), Some(record)) => Some(Fields::parse(&text, &record)?),
-            _ => None,
-        };
-        if let Some(body) = body {
-            message::fill(&mut message, &Json::parse(body)?, &from_path)?;
-        }
-        conditional::apply_if_match(request, &mut message)?;
-        let channel = self.backends.of_service(&route.service).cloned().ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Unimplemented,
-                "this part is not available in this installation",
-            )
-        })?;
-        let call = Call {
-            channel,
-            path: route.grpc_path.clone(),
+        let who = OnBehalf {
             principal: caller.principal.clone(),
             request_id: context.id().to_owned(),
-            message: message.encode_to_vec().into(),
-            reads: route.http_method == "GET",
         };
-        Ok(Prepared {
-            call,
-            shape: Shape {
-                route,
-                path: request.uri().path().to_owned(),
-                fields,
-            },
-        })
+        let path = request.uri().path().to_owned();
+        if let (Some(batch), Some(body)) = (frame.route.batch.clone(), body) {
+            if request.headers().contains_key("if-match") {
+                let message = "a batch has no version; give each item its `ifVersion`";
+                return Err(crate::http::invalid_header("If-Match", message));
+            }
+            let prepared = batch::Prepared::read(frame, &batch, body, path, who)?;
+            return Ok(Prepared::Many(Box::new(prepared)));
+        }
+        frame.fill(request, body.map(Bytes::as_ref))?;
+        let (message, shape) = frame.shape(path);
+        let call = call(&self.backends, &shape.route, &message, &who)?;
+        Ok(Prepared::One(Box::new(call), Box::new(shape)))
     }
 }
 
-/// Ids in paths are canonical UUIDs; one id has one spelling towards the services.
-fn path_value(field: &FieldDescriptor, text: String) -> Result<String, ApiError> {
-    if !field.name().ends_with("_id") {
-        return Ok(text);
+/// A route without a body does not take one: what it says would be ignored.
+fn no_body(request: &HttpRequest) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let length = headers.get("content-length").map(HeaderValue::as_bytes);
+    let none = matches!(length, None | Some(b"0")) && !headers.contains_key("transfer-encoding");
+    if none {
+        return Ok(());
     }
-    let id: ids::SignalId = text.parse().map_err(|_| {
-        let detail = format!(
-            "`{}` in the path must be a UUID such as 0197e1c8-1f2a-7b3c-8d4e-5f6071829304",
-            field.json_name()
-        );
-        ApiError::new(ErrorCode::InvalidId, detail)
-    })?;
-    Ok(id.to_string())
-}
-
-/// The message of one record of the answer: the record itself, or an item of `data`.
-fn record_of(route: &Route) -> Option<prost_reflect::MessageDescriptor> {
-    let field = route
-        .record
-        .clone()
-        .or_else(|| route.output.get_field_by_name("data"))?;
-    match field.kind() {
-        Kind::Message(record) => Some(record),
-        _ => None,
-    }
+    Err(ApiError::new(
+        ErrorCode::ValidationFailed,
+        "this route takes no body",
+    ))
 }
 
 impl Prepared {
     async fn run(self, backends: &Backends) -> Result<Answer, ApiError> {
-        let bytes = self.call.make(backends).await?;
-        self.shape.answer(bytes)
-    }
-}
-
-impl Shape {
-    fn answer(self, bytes: Bytes) -> Result<Answer, ApiError> {
-        let response = DynamicMessage::decode(self.route.output.clone(), bytes).map_err(|error| {
-            tracing::error!(%error, method = %self.route.grpc_path, "a service's answer cannot be read");
-            ApiError::internal()
-        })?;
-        if self.route.http_method == "DELETE" {
-            return Ok(Answer::Done {
-                status: 204,
-                body: None,
-                etag: None,
-                location: None,
-            });
+        match self {
+            Self::One(call, shape) => shape.answer(call.make(backends).await?),
+            Self::Many(batch) => batch.run(backends).await,
         }
-        let mut json = match &self.route.record {
-            Some(field) => match response.get_field(field).as_ref() {
-                Value::Message(record) => to_json(record),
-                _ => return Err(ApiError::internal()),
-            },
-            None => to_json(&response),
-        };
-        let etag = conditional::etag(&json);
-        let id = json.get("id").and_then(Out::as_str).map(str::to_owned);
-        if let Some(fields) = &self.fields {
-            match json.get_mut("data") {
-                Some(data) if self.route.record.is_none() => fields.apply(data),
-                _ => fields.apply(&mut json),
-            }
-        }
-        let location = id
-            .filter(|_| self.route.creates)
-            .map(|id| format!("{}/{id}", self.path));
-        let status = if self.route.creates { 201 } else { 200 };
-        Ok(Answer::Done {
-            status,
-            body: Some(json.to_string()),
-            etag,
-            location,
-        })
     }
 }
 

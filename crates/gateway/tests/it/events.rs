@@ -346,3 +346,19 @@ async fn a_cursor_older_than_what_is_kept_has_expired() {
     assert_eq!(body["code"], "cursor_expired");
     assert!(body["detail"].as_str().unwrap().contains("kept"));
 }
+
+/// Waits until streams can be opened.
+pub async fn wait_until_open(gateway: &Gateway) {
+    drop(Client::open(gateway, &gateway.key, "", None).await);
+    relay(gateway);
+}
+
+/// Publishes recorded signals of an organization.
+pub async fn publish_signals(gateway: &Gateway, org: OrgId, signals: Vec<Signal>) {
+    let recorded = SignalsRecorded {
+        batch_id: "batch".into(),
+        organization_id: org.to_string(),
+        signals,
+    };
+    publish(gateway, org, &recorded).await;
+}

@@ -44,6 +44,8 @@ pub struct Seen {
     pub lists: Mutex<Vec<ListAccountsRequest>>,
     pub updates: Mutex<Vec<UpdateAccountRequest>>,
     pub request_ids: Mutex<Vec<String>>,
+    /// Names of the batch methods that were called.
+    pub batches: Mutex<Vec<&'static str>>,
     /// Lets `create` of a source named `slow` go on.
     pub go_on: Notify,
 }
@@ -74,13 +76,16 @@ impl Fake {
             .unwrap()
             .add(intake)
             .add(SourceServiceServer::new(fake.clone()))
+            .add(crate::fake_batches::crm(fake.clone()))
+            .add(crate::fake_batches::signals(fake.clone()))
+            .add(crate::fake_batches::scores(fake.clone()))
             .add(AccountServiceServer::new(fake.clone()))
             .add(StageServiceServer::new(fake.clone()))
             .serve(listener, lifecycle);
         (fake.0, url)
     }
 
-    fn note<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    pub fn note<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let caller = rpc::caller(request)?;
         self.0.principals.lock().push(caller.principal().clone());
         self.0.request_ids.lock().push(caller.request_id().to_owned());
@@ -283,7 +288,18 @@ impl AccountService for Fake {
         request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
         self.note(&request)?;
+        let many = request.get_ref().sort.as_deref() == Some("name");
         self.0.lists.lock().push(request.into_inner());
+        if many {
+            let data = (0..50_u32).map(|n| Account {
+                id: format!("0197e1c8-1f2a-7b3c-8d4e-{n:012}"),
+                ..account(1)
+            });
+            return Ok(Response::new(ListAccountsResponse {
+                data: data.collect(),
+                ..ListAccountsResponse::default()
+            }));
+        }
         let next_cursor = Some("next".to_owned());
         let page = ListAccountsResponse {
             data: vec![account(1)],

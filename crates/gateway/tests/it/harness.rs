@@ -164,6 +164,11 @@ impl Gateway {
     }
 }
 
+/// Settings that nothing is started with.
+pub fn settings_alone() -> Settings {
+    settings(&KeyPair::generate(), "http://127.0.0.1:9", json!({}))
+}
+
 fn settings(pair: &KeyPair, services: &str, changes: Value) -> Settings {
     let backend = || json!({"url": services});
     let mut overrides = json!({

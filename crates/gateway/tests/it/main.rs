@@ -9,8 +9,13 @@
 
 mod access;
 mod bad_input;
+mod contract;
+mod conventions;
 mod events;
+mod fake_batches;
 mod fakes;
+mod graphql;
+mod graphql_limits;
 mod grpc;
 mod harness;
 mod idempotency;

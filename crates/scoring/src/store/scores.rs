@@ -131,3 +131,22 @@ pub(crate) async fn read(
         .map(|bytes| AccountScore::decode(bytes.as_slice()))
         .transpose()?)
 }
+
+/// The stored scores of accounts, as they were told.
+///
+/// # Errors
+/// [`ScoringError::Store`], [`ScoringError::Corrupt`].
+pub(crate) async fn read_many(
+    tx: &mut Tx,
+    org: Uuid,
+    accounts: &[Uuid],
+) -> Result<Vec<AccountScore>, ScoringError> {
+    let details: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT detail FROM scores WHERE org_id = $1 AND account_id = ANY($2)")
+            .bind(org)
+            .bind(accounts)
+            .fetch_all(&mut **tx)
+            .await?;
+    let read = details.iter().map(|bytes| AccountScore::decode(bytes.as_slice()));
+    Ok(read.collect::<Result<_, _>>()?)
+}

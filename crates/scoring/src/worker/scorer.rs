@@ -247,6 +247,23 @@ impl Scorer {
     }
 }
 
+impl Scorer {
+    /// The stored scores of these accounts, in no order; an account that was never scored has none.
+    ///
+    /// # Errors
+    /// [`ScoringError::Store`], [`ScoringError::Corrupt`].
+    pub async fn stored(
+        &self,
+        scope: &OrgScope,
+        accounts: &[Uuid],
+    ) -> Result<Vec<AccountScore>, ScoringError> {
+        let mut tx = self.db.begin(scope).await?;
+        let found = scores::read_many(&mut tx, scope.uuid(), accounts).await?;
+        tx.commit().await?;
+        Ok(found)
+    }
+}
+
 /// An error with its causes, on one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());

@@ -1,5 +1,6 @@
 //! The gRPC services: check who calls and what is sent, call, convert. Must not hold a rule or a statement.
 
+mod batch;
 mod intake;
 mod signals;
 mod sources;
@@ -8,6 +9,7 @@ mod verdicts;
 use errors::{ApiError, ErrorDomain};
 use tonic::Status;
 
+pub use batch::BatchApi;
 pub use intake::IntakeApi;
 pub use signals::SignalApi;
 pub use sources::SourceApi;

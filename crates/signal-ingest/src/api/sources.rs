@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ::store::list::ListRequest;
 use ::store::{Db, OrgScope};
+use contracts::convert;
 use contracts::signals::v1::source_service_server::SourceService;
 use contracts::signals::v1::{
     CreateSourceRequest, CreateSourceResponse, DeleteSourceRequest, DeleteSourceResponse, GetSourceRequest,
@@ -54,7 +55,8 @@ impl SourceService for SourceApi {
             filters: request.filter.into_iter().collect(),
             include: request.include.as_deref(),
         };
-        let page = sources::list(&self.db, &scope, &wanted)
+        let filter = request.r#where.as_ref().map(convert::from_struct);
+        let page = sources::list(&self.db, &scope, &wanted, filter.as_ref())
             .await
             .map_err(|error| status(&error))?;
         let page = page.map(SourceRow::into_message);
@@ -86,6 +88,7 @@ impl SourceService for SourceApi {
             config: request.config.as_ref(),
             sealed_secret: sealed.as_deref(),
             at: self.clock.now(),
+            dry_run: request.dry_run(),
         };
         let stored = sources::create(&self.db, &scope, &new, self.most)
             .await
@@ -93,7 +96,7 @@ impl SourceService for SourceApi {
         let detail = || format!("an organization has at most {} sources", self.most);
         let stored = stored.ok_or_else(|| ApiError::new(ErrorCode::QuotaExceeded, detail()))?;
         let mut source = stored.into_message();
-        source.secret = secret.filter(|_| made);
+        source.secret = secret.filter(|_| made && !request.dry_run());
         self.directory.forget(scope.org(), id);
         Ok(Response::new(CreateSourceResponse { source: Some(source) }))
     }
@@ -123,6 +126,7 @@ impl SourceService for SourceApi {
             config: request.config.as_ref(),
             status: request.status.as_deref(),
             at: self.clock.now(),
+            dry_run: request.dry_run(),
         };
         let stored = sources::update(&self.db, &scope, id, &change)
             .await
@@ -140,7 +144,7 @@ impl SourceService for SourceApi {
     ) -> Result<Response<DeleteSourceResponse>, Status> {
         let (_, scope) = allowed(&request, Access::Admin)?;
         let id = path_id(&request.get_ref().source_id, "source")?;
-        let deleted = sources::delete(&self.db, &scope, id)
+        let deleted = sources::delete(&self.db, &scope, id, request.get_ref().dry_run())
             .await
             .map_err(|error| status(&error))?;
         self.directory.forget(scope.org(), id);

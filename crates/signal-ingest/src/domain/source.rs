@@ -148,6 +148,7 @@ mod tests {
                 fields: [("a".to_owned(), prost_types::Value { kind: None })].into(),
             }),
             secret: Some("short".into()),
+            dry_run: None,
         };
         let want = [
             ("/type", "unknown_type"),

@@ -3,6 +3,7 @@
 //! Must not decide anything: what is new, what is corrected and what a row means is `domain`'s.
 
 pub mod accept;
+pub mod batch;
 pub mod expire;
 pub mod github;
 pub mod query;

@@ -5,18 +5,19 @@ use contracts::signals::v1::Source;
 use ids::{OrgId, SourceId};
 use jiff::Timestamp;
 use prost_types::Struct;
+use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
-use store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use store::list::{Field, Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use store::paging::Page;
-use store::{Db, OrgScope, PipelineDb, ToSqlx as _, Ts};
+use store::{Db, OrgScope, PipelineDb, ToSqlx as _, Ts, Tx};
 use uuid::Uuid;
 
 use super::row;
 use crate::domain::source::TYPES;
 use crate::error::IngestError;
 
-const COLUMNS: &str = "t.id, t.type, t.name, t.config::text AS config, t.status, t.status_reason, t.last_signal_at, \
+pub(super) const COLUMNS: &str = "t.id, t.type, t.name, t.config::text AS config, t.status, t.status_reason, t.last_signal_at, \
                        t.created_at, t.updated_at";
 
 const LIST: ListSpec = ListSpec {
@@ -51,6 +52,49 @@ const LIST: ListSpec = ListSpec {
     ],
     default_sort: "-createdAt",
 };
+
+/// What full filters may name.
+const FIELDS: &[Field] = &[
+    Field {
+        name: "type",
+        column: "t.type",
+        kind: Kind::OneOf(TYPES),
+    },
+    Field {
+        name: "status",
+        column: "t.status",
+        kind: Kind::OneOf(&["active", "paused", "error"]),
+    },
+    Field {
+        name: "name",
+        column: "t.name",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "createdAt",
+        column: "t.created_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "updatedAt",
+        column: "t.updated_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "lastSignalAt",
+        column: "t.last_signal_at",
+        kind: Kind::Time,
+    },
+];
+
+/// Ends a write: for good, or as if it had not been.
+async fn end(tx: Tx, dry_run: bool) -> Result<(), IngestError> {
+    if dry_run {
+        tx.rollback().await;
+        return Ok(());
+    }
+    Ok(tx.commit().await?)
+}
 
 /// A source as it is read; never with its secret.
 #[derive(Debug, Clone)]
@@ -105,6 +149,8 @@ pub struct NewSource<'a> {
     pub sealed_secret: Option<&'a [u8]>,
     /// When it is created.
     pub at: Timestamp,
+    /// Whether it is not to be kept.
+    pub dry_run: bool,
 }
 
 /// Changes to a source; what is absent stays.
@@ -118,6 +164,8 @@ pub struct Change<'a> {
     pub status: Option<&'a str>,
     /// When it is changed.
     pub at: Timestamp,
+    /// Whether it is not to be kept.
+    pub dry_run: bool,
 }
 
 /// Lists the organization's sources.
@@ -128,8 +176,9 @@ pub async fn list(
     db: &Db,
     scope: &OrgScope,
     request: &ListRequest<'_>,
+    filter: Option<&Map<String, Value>>,
 ) -> Result<Page<SourceRow>, IngestError> {
-    let query = LIST.prepare(scope, "ListSources", request)?;
+    let query = LIST.prepare_where(scope, "ListSources", request, FIELDS, filter)?;
     let mut tx = db.begin(scope).await?;
     let page = query.fetch::<SourceRow>(&mut tx).await?;
     tx.commit().await?;
@@ -164,7 +213,7 @@ pub async fn create(
     .bind(most)
     .fetch_optional(&mut *tx)
     .await?;
-    tx.commit().await?;
+    end(tx, source.dry_run).await?;
     Ok(stored)
 }
 
@@ -214,7 +263,7 @@ pub async fn update(
     .bind(change.at.to_sqlx())
     .fetch_optional(&mut *tx)
     .await?;
-    tx.commit().await?;
+    end(tx, change.dry_run).await?;
     Ok(stored)
 }
 
@@ -222,14 +271,14 @@ pub async fn update(
 ///
 /// # Errors
 /// The database failed.
-pub async fn delete(db: &Db, scope: &OrgScope, id: SourceId) -> Result<bool, IngestError> {
+pub async fn delete(db: &Db, scope: &OrgScope, id: SourceId, dry_run: bool) -> Result<bool, IngestError> {
     let mut tx = db.begin(scope).await?;
     let done = sqlx::query("DELETE FROM sources WHERE org_id = $1 AND id = $2")
         .bind(scope.uuid())
         .bind(id.uuid())
         .execute(&mut *tx)
         .await?;
-    tx.commit().await?;
+    end(tx, dry_run).await?;
     Ok(done.rows_affected() == 1)
 }
 

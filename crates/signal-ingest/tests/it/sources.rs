@@ -101,7 +101,14 @@ async fn a_source_is_created_read_changed_and_deleted() {
     assert!(changed.config.is_some());
     let delete = || {
         let source_id = made.id.clone();
-        world.member(org, Role::Admin, DeleteSourceRequest { source_id })
+        world.member(
+            org,
+            Role::Admin,
+            DeleteSourceRequest {
+                source_id,
+                dry_run: None,
+            },
+        )
     };
     world.sources.clone().delete_source(delete()).await.unwrap();
     assert_eq!(

@@ -4,6 +4,7 @@
 //! A page is found by its position in an index, never by counting rows: the last page is as quick as the first.
 
 mod query;
+mod tree;
 mod value;
 
 use errors::ApiError;
@@ -12,6 +13,8 @@ use crate::OrgScope;
 use crate::paging::{Fingerprint, PageRequest, invalid_parameter};
 
 pub use query::ListQuery;
+pub use tree::Field;
+use tree::Tree;
 use value::{Position, Value};
 
 /// What may be listed, and how. A `const` of a service.
@@ -192,7 +195,31 @@ impl ListSpec {
             after,
             fingerprint,
             count,
+            tree: None,
         })
+    }
+
+    /// As [`ListSpec::prepare`], with a full filter (`where`) over `fields` beside the simple ones.
+    ///
+    /// # Errors
+    /// As there; `validation_failed` with a JSON pointer into `/where`.
+    pub fn prepare_where(
+        &self,
+        scope: &OrgScope,
+        method: &str,
+        request: &ListRequest<'_>,
+        fields: &[Field],
+        filter: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<ListQuery, ApiError> {
+        let Some(filter) = filter else {
+            return self.prepare(scope, method, request);
+        };
+        let tree = Tree::parse(filter, fields)?;
+        // The cursor belongs to this filter too.
+        let method = format!("{method} {}", serde_json::Value::Object(filter.clone()));
+        let mut query = self.prepare(scope, &method, request)?;
+        query.tree = Some(tree);
+        Ok(query)
     }
 
     fn sort<'a>(&'a self, asked: Option<&'a str>) -> Result<(Sort, bool, &'a str), ApiError> {

@@ -4,6 +4,7 @@ use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
+use super::tree::Tree;
 use super::value::Position;
 use super::{Condition, ListSpec, Match, Sort};
 use crate::paging::{COUNT_CAP, Fingerprint, Page, PageRequest};
@@ -21,6 +22,7 @@ pub struct ListQuery {
     pub(super) after: Option<Position>,
     pub(super) fingerprint: Fingerprint,
     pub(super) count: bool,
+    pub(super) tree: Option<Tree>,
 }
 
 /// Which rows of a nullable sort column a statement reads. One statement each: a condition that covers both could not
@@ -175,6 +177,10 @@ impl ListQuery {
             sql.push(" AND (").push(before);
             value.push(sql);
             sql.push(behind).push(")");
+        }
+        if let Some(tree) = &self.tree {
+            sql.push(" AND ");
+            tree.push(sql);
         }
     }
 }

@@ -1,0 +1,86 @@
+//! From a response message to the answer: status, body, `ETag`, `Location`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use errors::ApiError;
+use prost_reflect::{DynamicMessage, Value};
+use serde_json::Value as Out;
+
+use super::routes::{OUTCOME, Route};
+use super::sparse::Fields;
+use super::{Answer, conditional, to_json};
+
+/// How a response becomes the answer.
+pub struct Shape {
+    /// The route.
+    pub route: Arc<Route>,
+    /// The request's path, for `Location`.
+    pub path: String,
+    /// The fields wanted.
+    pub fields: Option<Fields>,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+}
+
+impl Shape {
+    /// The answer.
+    ///
+    /// # Errors
+    /// `internal`: the response is not what the contract says.
+    pub fn answer(&self, bytes: Bytes) -> Result<Answer, ApiError> {
+        let response = DynamicMessage::decode(self.route.output.clone(), bytes).map_err(|error| {
+            tracing::error!(%error, method = %self.route.grpc_path, "a service's answer cannot be read");
+            ApiError::internal()
+        })?;
+        if self.route.http_method == "DELETE" {
+            return Ok(Answer::Done {
+                status: 204,
+                body: None,
+                etag: None,
+                location: None,
+                dry_run: self.dry_run,
+            });
+        }
+        let mut json = match &self.route.record {
+            Some(field) => match response.get_field(field).as_ref() {
+                Value::Message(record) => to_json(record),
+                _ => return Err(ApiError::internal()),
+            },
+            None => to_json(&response),
+        };
+        let upserted = self.route.upserted();
+        let place = upserted.as_ref().map(|(record, _)| record.json_name());
+        let record = place.and_then(|name| json.get(name)).unwrap_or(&json);
+        let etag = conditional::etag(record);
+        let id = record.get("id").and_then(Out::as_str).map(str::to_owned);
+        let created = match &upserted {
+            Some(_) => json.get(OUTCOME).and_then(Out::as_str) == Some("created"),
+            None => self.route.creates,
+        };
+        if let Some(fields) = &self.fields {
+            let wanted = match place {
+                Some(name) => json.get_mut(name),
+                None if self.route.record.is_none() => json.get_mut("data"),
+                None => None,
+            };
+            match wanted {
+                Some(part) => fields.apply(part),
+                None => fields.apply(&mut json),
+            }
+        }
+        let real = created && !self.dry_run;
+        let location = id.filter(|_| real).map(|id| format!("{}/{id}", self.path));
+        Ok(Answer::Done {
+            status: match real {
+                _ if self.route.tells_of_each() => 207,
+                true => 201,
+                false => 200,
+            },
+            body: Some(json.to_string()),
+            etag,
+            location,
+            dry_run: self.dry_run,
+        })
+    }
+}
