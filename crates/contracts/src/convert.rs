@@ -37,7 +37,9 @@ pub fn to_struct(object: Map<String, serde_json::Value>) -> Struct {
     }
 }
 
-fn to_value(value: serde_json::Value) -> Value {
+/// Any JSON to the wire; see [`to_struct`].
+#[must_use]
+pub fn to_value(value: serde_json::Value) -> Value {
     let kind = match value {
         serde_json::Value::Null => Kind::NullValue(0),
         serde_json::Value::Bool(b) => Kind::BoolValue(b),
@@ -60,7 +62,9 @@ pub fn from_struct(data: &Struct) -> Map<String, serde_json::Value> {
         .collect()
 }
 
-fn from_value(value: &Value) -> serde_json::Value {
+/// Any free-form value back to JSON; see [`from_struct`].
+#[must_use]
+pub fn from_value(value: &Value) -> serde_json::Value {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
         Some(Kind::BoolValue(b)) => serde_json::Value::Bool(*b),

@@ -2,7 +2,7 @@
 
 use ids::OrgId;
 
-use crate::{events, signals};
+use crate::{crm, events, signals};
 
 /// The two streams. Internal work is kept for days, public events for weeks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,25 @@ bus_events! {
     events::v1::ContactDeleted => "contact.deleted", Events;
     events::v1::AccountScoreChanged => "account.score_changed", Events;
     events::v1::AccountExpansionSignal => "account.expansion_signal", Events;
+    events::v1::AccountDeleted => "account.deleted", Events;
+    events::v1::DealCreated => "deal.created", Events;
+    events::v1::DealUpdated => "deal.updated", Events;
+    events::v1::DealStageChanged => "deal.stage_changed", Events;
+    events::v1::DealClosed => "deal.closed", Events;
+    events::v1::DealDeleted => "deal.deleted", Events;
+    events::v1::TaskCreated => "task.created", Events;
+    events::v1::TaskUpdated => "task.updated", Events;
+    events::v1::TaskCompleted => "task.completed", Events;
+    events::v1::TaskDeleted => "task.deleted", Events;
+    events::v1::ActivityCreated => "activity.created", Events;
+    events::v1::ActivityUpdated => "activity.updated", Events;
+    events::v1::ActivityDeleted => "activity.deleted", Events;
+    events::v1::NoteCreated => "note.created", Events;
+    events::v1::NoteUpdated => "note.updated", Events;
+    events::v1::NoteDeleted => "note.deleted", Events;
+    crm::v1::PeopleStated => "people.stated", Pipeline;
+    crm::v1::CompaniesStated => "companies.stated", Pipeline;
+    events::v1::IdentityAccountMerged => "identity.account_merged", Events;
 }
 
 /// The subject of an event: `<root>.<organization>.<object>.<action>`, after an optional namespace (tests share a server

@@ -4,8 +4,15 @@ use std::sync::Arc;
 
 use ::store::{StoreError, Stores};
 use contracts::crm::v1::account_service_server::AccountServiceServer;
+use contracts::crm::v1::activity_service_server::ActivityServiceServer;
 use contracts::crm::v1::batch_service_server::BatchServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
+use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
+use contracts::crm::v1::deal_service_server::DealServiceServer;
+use contracts::crm::v1::note_service_server::NoteServiceServer;
+use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
+use contracts::crm::v1::tag_service_server::TagServiceServer;
+use contracts::crm::v1::task_service_server::TaskServiceServer;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
 use ids::{Clock, IdGen};
@@ -15,10 +22,14 @@ use telemetry::{Metrics, TelemetryError};
 use tokio::net::TcpListener;
 
 use crate::SERVICE;
-use crate::api::{AccountApi, BatchApi, ContactApi};
+use crate::api::{
+    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, NoteApi, PipelineApi, TagApi,
+    TaskApi,
+};
 use crate::config::Settings;
 use crate::events::{self, Desk};
-use crate::signals::RemoteSignals;
+use crate::retention;
+use crate::signals::{RemoteSignals, SignalSource};
 use crate::store::Records;
 
 /// What the service stands on.
@@ -72,27 +83,46 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         verifier,
     } = deps;
     let records = Records::new(stores, Arc::clone(clock), Arc::clone(ids));
-    let signals = Arc::new(RemoteSignals::new(
+    let signals: Arc<dyn SignalSource> = Arc::new(RemoteSignals::new(
         rpc::channel(&settings.signal_ingest)?,
         metrics,
     )?);
     let server = Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
-        .add(AccountServiceServer::new(AccountApi::new(
-            records.clone(),
-            signals,
-        )))
-        .add(ContactServiceServer::new(ContactApi::new(records.clone())))
-        .add(BatchServiceServer::new(BatchApi::new(records.clone())))
         .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)));
+    let server = with_services(server, &records, signals);
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
     events::spawn(
-        &Desk::new(records, metrics)?,
+        &Desk::new(records.clone(), metrics)?,
         bus,
         stores,
         &settings.consumers,
         lifecycle,
         metrics,
     )?;
+    retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
+}
+
+/// Adds the services that callers use.
+#[must_use]
+pub fn with_services(server: Server, records: &Records, signals: Arc<dyn SignalSource>) -> Server {
+    let of = || records.clone();
+    server
+        .add(AccountServiceServer::new(AccountApi::new(
+            of(),
+            Arc::clone(&signals),
+        )))
+        .add(ContactServiceServer::new(ContactApi::new(
+            of(),
+            Arc::clone(&signals),
+        )))
+        .add(BatchServiceServer::new(BatchApi::new(of())))
+        .add(DealServiceServer::new(DealApi::new(of(), signals)))
+        .add(PipelineServiceServer::new(PipelineApi::new(of())))
+        .add(TaskServiceServer::new(TaskApi::new(of())))
+        .add(ActivityServiceServer::new(ActivityApi::new(of())))
+        .add(NoteServiceServer::new(NoteApi::new(of())))
+        .add(TagServiceServer::new(TagApi::new(of())))
+        .add(CustomFieldServiceServer::new(CustomFieldApi::new(of())))
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub signal_ingest: ChannelSettings,
     /// The events taken in.
     pub consumers: ConsumerSettings,
+    /// What is kept for how long.
+    pub retention: RetentionSettings,
     /// The schema.
     pub database: DbSettings,
     /// The bus.
@@ -48,6 +50,14 @@ pub struct SecuritySettings {
 pub struct ConsumerSettings {
     /// Handlers at once, for each type of event.
     pub concurrency: usize,
+}
+
+/// What is kept for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Moves of scores, in days.
+    pub score_changes_days: u32,
 }
 
 impl Settings {
@@ -81,6 +91,12 @@ impl Validate for Settings {
             return Err(SettingsError::invalid(
                 "consumers.concurrency",
                 "it must be from 1 to 256",
+            ));
+        }
+        if !(7..=36_500).contains(&self.retention.score_changes_days) {
+            return Err(SettingsError::invalid(
+                "retention.score_changes_days",
+                "it must be from 7 to 36500",
             ));
         }
         if self.signal_ingest.call_timeout_ms >= self.grpc.deadline_ms {

@@ -1,6 +1,7 @@
-//! crm: what is recorded about companies and persons, editable, and the timeline of an account.
+//! crm: what is recorded about companies and persons, editable, the deals with them, what is done about them, and their
+//! timelines.
 //!
-//! Owns accounts, contacts and their history. Must not: decide who is who (identity-resolver does) or compute scores
+//! Owns accounts, contacts, deals, pipelines, tasks, activities, notes, tags, own fields, and their history. Must not: decide who is who (identity-resolver does) or compute scores
 //! (scoring does). `README.md` of this crate states the contract and names the test that holds each part of it.
 
 pub mod api;
@@ -10,6 +11,7 @@ pub mod domain;
 pub mod error;
 pub mod events;
 mod metrics;
+mod retention;
 pub mod signals;
 pub mod store;
 pub mod wire;

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use contracts::convert;
 use contracts::signals::v1::signal_service_client::SignalServiceClient;
-use contracts::signals::v1::{Actor, ListSignalsRequest, Signal};
+use contracts::signals::v1::{Actor, ListSignalsRequest, ListSignalsResponse, Signal};
 use errors::{ApiError, ErrorCode};
 use ids::{AccountId, SignalId};
+use jiff::Timestamp;
 use prost::Message as _;
 use rpc::Caller;
 use serde_json::{Map, Value, json};
@@ -19,6 +20,7 @@ use tonic::transport::Channel;
 use crate::domain;
 use crate::domain::timeline::{Entry, Position, SIGNAL, SignalPage, signal_title};
 use crate::metrics;
+use crate::store::About;
 
 /// 200 signals of 64 KiB each, and their framing.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -27,20 +29,43 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// signal itself has it.
 const MAX_METADATA_BYTES: usize = 8 * 1024;
 
-/// Where the signals of an account are read.
+/// A time in which the signals of an account are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// The account.
+    pub account: AccountId,
+    /// From then on.
+    pub from: Timestamp,
+    /// Before then.
+    pub to: Timestamp,
+}
+
+/// Where the signals of accounts and contacts are read.
 #[tonic::async_trait]
 pub trait SignalSource: Send + Sync + 'static {
-    /// At most `limit` (1 to 200) signals of the account behind `cursor`, newest first.
+    /// At most `limit` (1 to 200) signals of the account or contact behind `cursor`, newest first.
     ///
     /// # Errors
     /// `unavailable` when they cannot be read; whatever signal-ingest refuses.
     async fn page(
         &self,
         caller: &Caller,
-        account: AccountId,
+        about: About,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<SignalPage, ApiError>;
+
+    /// At most `limit` (1 to 200) signals of the account from `from` to before `to`, behind `cursor`, newest first.
+    ///
+    /// # Errors
+    /// As [`SignalSource::page`].
+    async fn window(
+        &self,
+        caller: &Caller,
+        window: Window,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<ListSignalsResponse, ApiError>;
 }
 
 /// signal-ingest, over gRPC.
@@ -63,27 +88,40 @@ impl RemoteSignals {
     }
 }
 
+impl RemoteSignals {
+    async fn ask(
+        &self,
+        caller: &Caller,
+        message: ListSignalsRequest,
+    ) -> Result<ListSignalsResponse, ApiError> {
+        let request = rpc::outgoing(message, caller).map_err(|status| refused(&status))?;
+        let begun = Instant::now();
+        let answer = self.client.clone().list_signals(request).await;
+        self.seconds.observe(begun.elapsed().as_secs_f64());
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| refused(&status))
+    }
+}
+
 #[tonic::async_trait]
 impl SignalSource for RemoteSignals {
     async fn page(
         &self,
         caller: &Caller,
-        account: AccountId,
+        about: About,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<SignalPage, ApiError> {
-        let message = ListSignalsRequest {
-            limit: i32::try_from(limit).ok(),
-            cursor: cursor.map(str::to_owned),
-            sort: Some("-timestamp".to_owned()),
-            account_id: Some(account.to_string()),
-            ..ListSignalsRequest::default()
-        };
-        let request = rpc::outgoing(message, caller).map_err(|status| refused(&status))?;
-        let begun = Instant::now();
-        let answer = self.client.clone().list_signals(request).await;
-        self.seconds.observe(begun.elapsed().as_secs_f64());
-        let answer = answer.map_err(|status| refused(&status))?.into_inner();
+        let mut message = newest_first(cursor, i32::try_from(limit).ok());
+        match about {
+            About::Account(account) => message.account_id = Some(account.to_string()),
+            About::Contact(contact) => {
+                message.filter.insert("contactId".to_owned(), contact.to_string());
+            }
+            About::Deal(_) => return Ok(SignalPage::default()),
+        }
+        let answer = self.ask(caller, message).await?;
         let entries = answer
             .data
             .into_iter()
@@ -97,6 +135,31 @@ impl SignalSource for RemoteSignals {
             entries,
             next_cursor: answer.next_cursor.filter(|_| answer.has_more),
         })
+    }
+
+    async fn window(
+        &self,
+        caller: &Caller,
+        window: Window,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<ListSignalsResponse, ApiError> {
+        let message = ListSignalsRequest {
+            account_id: Some(window.account.to_string()),
+            from: Some(convert::timestamp(window.from)),
+            to: Some(convert::timestamp(window.to)),
+            ..newest_first(cursor, Some(limit))
+        };
+        self.ask(caller, message).await
+    }
+}
+
+fn newest_first(cursor: Option<&str>, limit: Option<i32>) -> ListSignalsRequest {
+    ListSignalsRequest {
+        limit,
+        cursor: cursor.map(str::to_owned),
+        sort: Some("-timestamp".to_owned()),
+        ..ListSignalsRequest::default()
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Settings;
 use crate::error::StartError;
-use crate::events::{AcceptedHandler, EVENT};
+use crate::events::{AcceptedHandler, COMPANIES, CompaniesHandler, EVENT, PEOPLE, PeopleHandler};
 use crate::resolver::Resolver;
 use crate::{CONSUMER, SERVICE};
 
@@ -62,14 +62,14 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
     )?;
     let spec = ConsumerSpec::new(SERVICE, EVENT).concurrency(settings.consumer.concurrency);
     debug_assert_eq!(spec.durable(), CONSUMER);
-    spawn_consumer(
-        bus,
-        stores,
-        spec,
-        Arc::new(AcceptedHandler(Arc::new(resolver))),
-        lifecycle,
-        metrics,
-    )?;
+    let resolver = Arc::new(resolver);
+    let accepted = Arc::new(AcceptedHandler(Arc::clone(&resolver)));
+    spawn_consumer(bus, stores, spec, accepted, lifecycle, metrics)?;
+    let spec = |event| ConsumerSpec::new(SERVICE, event).concurrency(settings.consumer.concurrency);
+    let people = Arc::new(PeopleHandler(Arc::clone(&resolver)));
+    spawn_consumer(bus, stores, spec(PEOPLE), people, lifecycle, metrics)?;
+    let companies = Arc::new(CompaniesHandler(resolver));
+    spawn_consumer(bus, stores, spec(COMPANIES), companies, lifecycle, metrics)?;
     server.serve(listener, lifecycle);
     Ok(())
 }

@@ -37,8 +37,8 @@ pub struct Resolver {
 /// A unit that was resolved from memory alone and decided nothing.
 struct ByMemory {
     epoch: i64,
-    /// One event per batch of the group.
-    events: Vec<Envelope>,
+    /// One per batch of the group; none of a statement.
+    events: Vec<Option<Envelope>>,
     attributions: Vec<Attribution>,
 }
 
@@ -71,7 +71,7 @@ impl Resolver {
     /// The database failed; whether the batch was resolved is known when the same batch is given again.
     pub async fn resolve(&self, batch: Accepted) -> Result<(), StoreError> {
         let lane = self.lanes.of(batch.org, || self.memory.new_slot());
-        let weight = batch.signals.len();
+        let weight = batch.claims.len();
         let ticket = lane.join(Arc::new(batch), weight);
         let mut alone = false;
         loop {
@@ -119,7 +119,7 @@ impl Resolver {
         {
             let events: Vec<_> = fresh
                 .iter()
-                .filter_map(|place| ready.events.get(*place).cloned())
+                .filter_map(|place| ready.events.get(*place).cloned().flatten())
                 .collect();
             eventbus::enqueue_all(&mut tx, &events).await?;
             tx.commit().await?;
@@ -173,7 +173,7 @@ impl Resolver {
         let next = if changes.revises() { epoch + 1 } else { epoch };
         self.store(&mut tx, org, &changes, next).await?;
         let mut events = announcements(org, &changes.announcements, self.clock.now(), &*self.ids);
-        events.extend(self.resolved_events(batches, &attributions));
+        events.extend(self.resolved_events(batches, &attributions).into_iter().flatten());
         eventbus::enqueue_all(&mut tx, &events).await?;
         tx.commit().await?;
         self.memory.learn(slot, &changes);
@@ -227,16 +227,16 @@ impl Resolver {
         &self,
         batches: &[impl AsRef<Accepted>],
         attributions: &[Attribution],
-    ) -> Vec<Envelope> {
+    ) -> Vec<Option<Envelope>> {
         let now = self.clock.now();
         let mut rest = attributions;
         batches
             .iter()
             .map(|batch| {
                 let batch = batch.as_ref();
-                let (own, others) = rest.split_at(batch.signals.len().min(rest.len()));
+                let (own, others) = rest.split_at(batch.claims.len().min(rest.len()));
                 rest = others;
-                resolved(batch, own, now, &*self.ids)
+                (!batch.signals.is_empty()).then(|| resolved(batch, own, now, &*self.ids))
             })
             .collect()
     }

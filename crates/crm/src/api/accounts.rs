@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use ::store::list::ListRequest;
 use contracts::crm::v1 as crm;
 use contracts::crm::v1::account_service_server::AccountService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::{answer, enter, filters, id};
+use super::given::{check_batch, extras, list_of, verdict, writing};
+use super::{answer, enter, id, serve};
+use crate::domain::account::Account;
 use crate::domain::edit::{AccountEdit, Problems};
 use crate::domain::text;
 use crate::error::CrmError;
 use crate::signals::SignalSource;
-use crate::store::Records;
+use crate::store::{About, AccountDraft, Did, Records, Write};
 use crate::wire;
 
 /// First half of the scopes that these methods need.
@@ -21,8 +22,8 @@ const RESOURCE: &str = "accounts";
 
 /// The companies that are tracked.
 pub struct AccountApi {
-    pub(super) records: Records,
-    pub(super) signals: Arc<dyn SignalSource>,
+    records: Records,
+    signals: Arc<dyn SignalSource>,
 }
 
 impl AccountApi {
@@ -37,15 +38,8 @@ impl AccountApi {
         request: Request<crm::ListAccountsRequest>,
     ) -> Result<crm::ListAccountsResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
-        let asked = request.into_inner();
-        let list = ListRequest {
-            limit: asked.limit,
-            cursor: asked.cursor.as_deref(),
-            sort: asked.sort.as_deref(),
-            filters: filters(asked.filter),
-            include: asked.include.as_deref(),
-        };
-        let page = self.records.list_accounts(&scope, &list).await?;
+        let mut asked = request.into_inner();
+        let page = self.records.list_accounts(&scope, &list_of!(asked)).await?;
         Ok(crm::ListAccountsResponse {
             data: page.items.iter().map(wire::account).collect(),
             next_cursor: page.next_cursor,
@@ -68,68 +62,215 @@ impl AccountApi {
         })
     }
 
+    async fn create(
+        &self,
+        request: Request<crm::CreateAccountRequest>,
+    ) -> Result<crm::CreateAccountResponse, CrmError> {
+        let write = writing(&request, RESOURCE)?;
+        let asked = request.into_inner();
+        let write = write.tried(asked.dry_run);
+        let (account, _) = self.records.create_account(&write, &draft(asked)?, false).await?;
+        Ok(crm::CreateAccountResponse {
+            account: Some(wire::account(&account)),
+        })
+    }
+
+    async fn upsert(
+        &self,
+        request: Request<crm::UpsertAccountRequest>,
+    ) -> Result<crm::UpsertAccountResponse, CrmError> {
+        let write = writing(&request, RESOURCE)?;
+        let asked = request.into_inner();
+        let write = write.tried(asked.dry_run);
+        let mut problems = Problems::default();
+        problems.matches("/match", &asked.r#match, "domain", asked.domain.is_some());
+        problems.unless(()).map_err(CrmError::Invalid)?;
+        let asked = crm::CreateAccountRequest {
+            name: asked.name,
+            domain: asked.domain,
+            github_org: asked.github_org,
+            employees: asked.employees,
+            industry: asked.industry,
+            country: asked.country,
+            funding_stage: asked.funding_stage,
+            owner_id: asked.owner_id,
+            tags: asked.tags,
+            custom_fields: asked.custom_fields,
+            dry_run: None,
+        };
+        let (account, did) = self.records.create_account(&write, &draft(asked)?, true).await?;
+        Ok(crm::UpsertAccountResponse {
+            account: Some(wire::account(&account)),
+            outcome: did.name().to_owned(),
+        })
+    }
+
     async fn update(
         &self,
         request: Request<crm::UpdateAccountRequest>,
     ) -> Result<crm::UpdateAccountResponse, CrmError> {
-        let (_, scope) = enter(&request, Access::Write, RESOURCE)?;
+        let write = writing(&request, RESOURCE)?;
         let asked = request.into_inner();
-        let account_id = id("accountId", &asked.account_id)?;
-        let if_version = asked.if_version;
-        let edit = edit(asked)?;
-        let account = self
-            .records
-            .edit_account(&scope, account_id, &edit, if_version)
-            .await?;
+        let write = write.tried(asked.dry_run);
+        let (account, _) = self.update_one(&write, asked).await?;
         Ok(crm::UpdateAccountResponse {
             account: Some(wire::account(&account)),
         })
     }
+
+    async fn update_one(
+        &self,
+        write: &Write,
+        asked: crm::UpdateAccountRequest,
+    ) -> Result<(Account, Did), CrmError> {
+        let account_id = id("accountId", &asked.account_id)?;
+        let if_version = asked.if_version;
+        let draft = draft_of_change(asked)?;
+        self.records
+            .edit_account(write, account_id, &draft, if_version)
+            .await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<crm::DeleteAccountRequest>,
+    ) -> Result<crm::DeleteAccountResponse, CrmError> {
+        let write = writing(&request, RESOURCE)?;
+        let asked = request.into_inner();
+        let account_id = id("accountId", &asked.account_id)?;
+        self.records
+            .delete_account(&write.tried(asked.dry_run), account_id, asked.if_version)
+            .await?;
+        Ok(crm::DeleteAccountResponse {})
+    }
+
+    async fn batch_create(
+        &self,
+        request: Request<crm::BatchCreateAccountsRequest>,
+    ) -> Result<crm::BatchCreateAccountsResponse, CrmError> {
+        let write = writing(&request, RESOURCE)?;
+        let asked = request.into_inner();
+        let write = write.tried(asked.dry_run);
+        check_batch(asked.items.len(), "items")?;
+        let upsert = !asked.r#match.is_empty();
+        let mut results = Vec::with_capacity(asked.items.len());
+        for (index, item) in asked.items.into_iter().enumerate() {
+            let done = async {
+                if upsert {
+                    let mut problems = Problems::default();
+                    problems.matches("/match", &asked.r#match, "domain", item.domain.is_some());
+                    problems.unless(()).map_err(CrmError::Invalid)?;
+                }
+                self.records.create_account(&write, &draft(item)?, upsert).await
+            };
+            let done = done
+                .await
+                .map(|(account, did)| (Some(account.id.to_string()), did));
+            results.push(verdict(index, done)?);
+        }
+        Ok(crm::BatchCreateAccountsResponse { results })
+    }
+
+    async fn batch_update(
+        &self,
+        request: Request<crm::BatchUpdateAccountsRequest>,
+    ) -> Result<crm::BatchUpdateAccountsResponse, CrmError> {
+        let write = writing(&request, RESOURCE)?;
+        let asked = request.into_inner();
+        let write = write.tried(asked.dry_run);
+        check_batch(asked.items.len(), "items")?;
+        let mut results = Vec::with_capacity(asked.items.len());
+        for (index, item) in asked.items.into_iter().enumerate() {
+            let done = self.update_one(&write, item).await;
+            let done = done.map(|(account, did)| (Some(account.id.to_string()), did));
+            results.push(verdict(index, done)?);
+        }
+        Ok(crm::BatchUpdateAccountsResponse { results })
+    }
+
+    async fn timeline(
+        &self,
+        request: Request<crm::ListAccountTimelineRequest>,
+    ) -> Result<crm::ListAccountTimelineResponse, CrmError> {
+        let entered = enter(&request, Access::Read, RESOURCE)?;
+        let asked = request.into_inner();
+        let about = About::Account(id("accountId", &asked.account_id)?);
+        let page = super::timeline::page(
+            &self.records,
+            &*self.signals,
+            entered,
+            about,
+            asked.limit,
+            asked.cursor,
+        )
+        .await?;
+        Ok(crm::ListAccountTimelineResponse {
+            data: page.data,
+            next_cursor: page.next_cursor,
+            has_more: page.has_more,
+        })
+    }
 }
 
-fn edit(asked: crm::UpdateAccountRequest) -> Result<AccountEdit, CrmError> {
+fn draft(asked: crm::CreateAccountRequest) -> Result<AccountDraft, CrmError> {
     let mut problems = Problems::default();
+    if asked.name.is_none() && asked.domain.as_deref().unwrap_or_default().is_empty() {
+        problems.add("/name", "required", "a name or a domain is needed".to_owned());
+    }
+    let github_org = problems.removable("/githubOrg", asked.github_org, 100);
+    let change = crm::UpdateAccountRequest {
+        name: asked.name,
+        domain: asked.domain,
+        employees: asked.employees,
+        industry: asked.industry,
+        country: asked.country,
+        funding_stage: asked.funding_stage,
+        owner_id: asked.owner_id,
+        tags: asked.tags,
+        custom_fields: asked.custom_fields,
+        ..crm::UpdateAccountRequest::default()
+    };
+    let mut draft = checked(&mut problems, change);
+    draft.edit.github_org = github_org;
+    problems.unless(draft).map_err(CrmError::Invalid)
+}
+
+fn draft_of_change(asked: crm::UpdateAccountRequest) -> Result<AccountDraft, CrmError> {
+    let mut problems = Problems::default();
+    let draft = checked(&mut problems, asked);
+    problems.unless(draft).map_err(CrmError::Invalid)
+}
+
+fn checked(problems: &mut Problems, asked: crm::UpdateAccountRequest) -> AccountDraft {
     let edit = AccountEdit {
         name: problems.name("/name", asked.name),
         employees: problems.employees("/employees", asked.employees),
         industry: problems.removable("/industry", asked.industry, text::MAX_INDUSTRY),
         country: problems.country("/country", asked.country),
         funding_stage: problems.removable("/fundingStage", asked.funding_stage, text::MAX_FUNDING_STAGE),
+        domain: problems.domain("/domain", asked.domain.as_deref()),
+        github_org: None,
+        extras: None,
     };
-    problems.unless(edit).map_err(CrmError::Invalid)
-}
-
-#[tonic::async_trait]
-impl AccountService for AccountApi {
-    async fn list_accounts(
-        &self,
-        request: Request<crm::ListAccountsRequest>,
-    ) -> Result<Response<crm::ListAccountsResponse>, Status> {
-        self.list(request).await.map(Response::new).map_err(answer)
-    }
-
-    async fn get_account(
-        &self,
-        request: Request<crm::GetAccountRequest>,
-    ) -> Result<Response<crm::GetAccountResponse>, Status> {
-        self.get(request).await.map(Response::new).map_err(answer)
-    }
-
-    async fn update_account(
-        &self,
-        request: Request<crm::UpdateAccountRequest>,
-    ) -> Result<Response<crm::UpdateAccountResponse>, Status> {
-        self.update(request).await.map(Response::new).map_err(answer)
-    }
-
-    async fn list_account_timeline(
-        &self,
-        request: Request<crm::ListAccountTimelineRequest>,
-    ) -> Result<Response<crm::ListAccountTimelineResponse>, Status> {
-        let entered = enter(&request, Access::Read, RESOURCE).map_err(answer)?;
-        self.timeline(entered, request.into_inner())
-            .await
-            .map(Response::new)
-            .map_err(answer)
+    AccountDraft {
+        edit,
+        extras: extras(
+            problems,
+            asked.owner_id.as_deref(),
+            asked.tags,
+            asked.custom_fields.as_ref(),
+        ),
     }
 }
+
+serve!(AccountApi, AccountService {
+    list_accounts => list(ListAccountsRequest) -> ListAccountsResponse;
+    get_account => get(GetAccountRequest) -> GetAccountResponse;
+    create_account => create(CreateAccountRequest) -> CreateAccountResponse;
+    upsert_account => upsert(UpsertAccountRequest) -> UpsertAccountResponse;
+    update_account => update(UpdateAccountRequest) -> UpdateAccountResponse;
+    delete_account => delete(DeleteAccountRequest) -> DeleteAccountResponse;
+    batch_create_accounts => batch_create(BatchCreateAccountsRequest) -> BatchCreateAccountsResponse;
+    batch_update_accounts => batch_update(BatchUpdateAccountsRequest) -> BatchUpdateAccountsResponse;
+    list_account_timeline => timeline(ListAccountTimelineRequest) -> ListAccountTimelineResponse;
+});

@@ -4,8 +4,16 @@
 //! statement.
 
 mod accounts;
+mod activities;
 mod batch;
 mod contacts;
+mod custom_fields;
+mod deals;
+mod given;
+mod notes;
+mod pipelines;
+mod tags;
+mod tasks;
 mod timeline;
 
 use std::collections::HashMap;
@@ -19,8 +27,28 @@ use tonic::{Request, Status};
 use crate::error::CrmError;
 
 pub use accounts::AccountApi;
+pub use activities::ActivityApi;
 pub use batch::BatchApi;
 pub use contacts::ContactApi;
+pub use custom_fields::CustomFieldApi;
+pub use deals::DealApi;
+pub use notes::NoteApi;
+pub use pipelines::PipelineApi;
+pub use tags::TagApi;
+pub use tasks::TaskApi;
+
+/// The methods of a gRPC service, each by a method of the API type that answers or fails with [`CrmError`].
+macro_rules! serve {
+    ($api:ident, $service:ident { $($rpc:ident => $call:ident($ask:ident) -> $answer:ident;)* }) => {
+        #[tonic::async_trait]
+        impl $service for $api {
+            $(async fn $rpc(&self, request: Request<crm::$ask>) -> Result<Response<crm::$answer>, Status> {
+                self.$call(request).await.map(Response::new).map_err(answer)
+            })*
+        }
+    };
+}
+use serve;
 
 /// Checks who calls; returns the caller and the organization that the call is for.
 fn enter<T>(request: &Request<T>, access: Access, resource: &str) -> Result<(Caller, OrgScope), CrmError> {

@@ -1,6 +1,6 @@
-//! A page of an account's timeline: our moves of the score and the signals of signal-ingest, merged at read.
+//! A page of a timeline: our own entries and the signals of signal-ingest, merged at read.
 //!
-//! The cursor is bound to organization and account. It holds the place of the last entry shown, which both feeds go on
+//! The cursor is bound to organization and record. It holds the place of the last entry shown, which both feeds go on
 //! behind, and where signal-ingest's own list goes on, so that a page deep in a long timeline (or among many signals of
 //! one instant) costs no more than the first.
 
@@ -8,61 +8,79 @@ use ::store::OrgScope;
 use ::store::paging::{Cursor, Fingerprint, MAX_LIMIT, PageRequest, invalid_cursor};
 use contracts::convert::{self, timestamp};
 use contracts::crm::v1 as crm;
-use ids::AccountId;
 use jiff::Timestamp;
 use rpc::Caller;
 use serde_json::json;
 
-use super::{AccountApi, id};
 use crate::domain::timeline::{Entry, Position, Resume, SignalFeed, merge};
 use crate::error::CrmError;
+use crate::signals::SignalSource;
+use crate::store::{About, Records};
 
 /// Largest page of `ListSignals`.
 const MAX_SIGNALS: usize = MAX_LIMIT as usize;
 
-impl AccountApi {
-    pub(super) async fn timeline(
-        &self,
-        (caller, scope): (Caller, OrgScope),
-        asked: crm::ListAccountTimelineRequest,
-    ) -> Result<crm::ListAccountTimelineResponse, CrmError> {
-        let account: AccountId = id("accountId", &asked.account_id)?;
-        let filters = [("accountId".to_owned(), account.to_string())];
-        let fingerprint = Fingerprint::new(scope.org(), "ListAccountTimeline", "-timestamp", &filters);
-        let page = PageRequest::parse(asked.limit, asked.cursor.as_deref(), fingerprint)?;
-        let limit = usize::try_from(page.limit).unwrap_or(MAX_SIGNALS);
-        let place = page
-            .after
-            .as_ref()
-            .map(Place::read)
-            .transpose()?
-            .unwrap_or_default();
+/// A page of a timeline.
+pub(super) struct TimelinePage {
+    /// The entries.
+    pub(super) data: Vec<crm::TimelineEntry>,
+    /// Where the next page begins.
+    pub(super) next_cursor: Option<String>,
+    /// Whether there is one.
+    pub(super) has_more: bool,
+}
 
-        let own = self
-            .records
-            .score_changes(&scope, account, place.after, page.fetch_limit())
+/// Reads a page of the timeline of a record.
+pub(super) async fn page(
+    records: &Records,
+    signals: &dyn SignalSource,
+    (caller, scope): (Caller, OrgScope),
+    about: About,
+    limit: Option<i32>,
+    cursor: Option<String>,
+) -> Result<TimelinePage, CrmError> {
+    let (method, filter) = match about {
+        About::Account(_) => ("ListAccountTimeline", "accountId"),
+        About::Contact(_) => ("ListContactTimeline", "contactId"),
+        About::Deal(_) => ("ListDealTimeline", "dealId"),
+    };
+    let filters = [(filter.to_owned(), about.uuid().to_string())];
+    let fingerprint = Fingerprint::new(scope.org(), method, "-timestamp", &filters);
+    let page = PageRequest::parse(limit, cursor.as_deref(), fingerprint)?;
+    let limit = usize::try_from(page.limit).unwrap_or(MAX_SIGNALS);
+    let place = page
+        .after
+        .as_ref()
+        .map(Place::read)
+        .transpose()?
+        .unwrap_or_default();
+
+    let own = records
+        .own_timeline(&scope, about, place.after, page.fetch_limit())
+        .await?;
+    let mut feed = match about {
+        About::Account(_) | About::Contact(_) => SignalFeed::new(place.resume, place.after),
+        // A deal has signals of its account, in a list of their own.
+        About::Deal(_) => SignalFeed::none(),
+    };
+    while let Some((cursor, wanted)) = feed.missing(limit) {
+        let read = signals
+            .page(&caller, about, cursor, wanted.min(MAX_SIGNALS))
             .await?;
-        let mut feed = SignalFeed::new(place.resume, place.after);
-        while let Some((cursor, wanted)) = feed.missing(limit) {
-            let signals = self
-                .signals
-                .page(&caller, account, cursor, wanted.min(MAX_SIGNALS))
-                .await?;
-            feed.take(signals);
-        }
-        let merged = merge(own.into_iter().map(Entry::from).collect(), feed, limit);
-
-        let last = merged.entries.last().map(|entry| entry.position);
-        let next = last.filter(|_| merged.has_more).map(|last| Place {
-            after: Some(last),
-            resume: merged.resume,
-        });
-        Ok(crm::ListAccountTimelineResponse {
-            data: merged.entries.into_iter().map(message).collect(),
-            has_more: next.is_some(),
-            next_cursor: next.map(|place| place.cursor().encode(fingerprint)),
-        })
+        feed.take(read);
     }
+    let merged = merge(own, feed, limit);
+
+    let last = merged.entries.last().map(|entry| entry.position);
+    let next = last.filter(|_| merged.has_more).map(|last| Place {
+        after: Some(last),
+        resume: merged.resume,
+    });
+    Ok(TimelinePage {
+        data: merged.entries.into_iter().map(message).collect(),
+        has_more: next.is_some(),
+        next_cursor: next.map(|place| place.cursor().encode(fingerprint)),
+    })
 }
 
 /// Where a page ended.

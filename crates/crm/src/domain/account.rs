@@ -9,6 +9,7 @@ use ids::AccountId;
 use jiff::Timestamp;
 
 use super::edit::AccountEdit;
+use super::extras::Extras;
 use super::score::{Score, ScoreChange};
 use super::{Change, country, text};
 
@@ -29,10 +30,16 @@ pub enum AccountField {
     Country,
     /// Funding stage.
     FundingStage,
+    /// Owner.
+    OwnerId,
+    /// Tags.
+    Tags,
+    /// Own fields of the organization.
+    CustomFields,
 }
 
 impl AccountField {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Name,
         Self::Domain,
         Self::GithubOrg,
@@ -40,6 +47,9 @@ impl AccountField {
         Self::Industry,
         Self::Country,
         Self::FundingStage,
+        Self::OwnerId,
+        Self::Tags,
+        Self::CustomFields,
     ];
 
     /// The field's name in JSON, in events and in the database.
@@ -53,6 +63,9 @@ impl AccountField {
             Self::Industry => "industry",
             Self::Country => "country",
             Self::FundingStage => "fundingStage",
+            Self::OwnerId => "ownerId",
+            Self::Tags => "tags",
+            Self::CustomFields => "customFields",
         }
     }
 
@@ -108,12 +121,16 @@ impl AccountFacts {
 }
 
 /// An account as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// Its id.
     pub id: AccountId,
-    /// Whether readers see it: false until it was discovered.
+    /// Whether readers see it: false until it was discovered or recorded by hand, and when it was removed by hand.
     pub recorded: bool,
+    /// When it was removed by hand.
+    pub deleted_at: Option<Timestamp>,
+    /// Owner, tags, own fields.
+    pub extras: Extras,
     /// What is known of the company.
     pub profile: Profile,
     /// The fields that a person set.
@@ -141,27 +158,81 @@ impl Account {
             return Change::None;
         }
         self.learnt_revision = facts.revision;
-        let before = self.profile.clone();
+        let before = self.clone();
         let mut learnt = facts.cleaned().profile;
         for field in &self.edited {
-            keep(&mut learnt, &before, *field);
+            keep(&mut learnt, &before.profile, *field);
         }
         if learnt.name.is_empty() {
             learnt.name = fallback_name(&learnt, self.id);
         }
         self.profile = learnt;
+        if self.deleted_at.is_some() {
+            return Change::None;
+        }
         if !self.recorded {
             self.recorded = true;
             self.created_at = now;
             self.touch(now);
             return Change::Created;
         }
-        self.told(differences(&before, &self.profile), now)
+        self.told(differences(&before, self), now)
+    }
+
+    /// Records it by hand, also after it was removed.
+    pub fn record(&mut self, edit: AccountEdit, now: Timestamp) -> Change<AccountField> {
+        self.edit(edit, now);
+        if self.profile.name.is_empty() {
+            self.profile.name = fallback_name(&self.profile, self.id);
+        }
+        self.recorded = true;
+        self.deleted_at = None;
+        self.created_at = now;
+        self.touch(now);
+        Change::Created
+    }
+
+    /// Removes it by hand: what is learnt later does not bring it back.
+    pub fn delete(&mut self, now: Timestamp) {
+        self.recorded = false;
+        self.deleted_at = Some(now);
+        self.extras.tags.clear();
+        self.extras.custom.clear();
+        self.touch(now);
+    }
+
+    /// Takes in what a person set on `other`, which turned out to be this account, where nothing is set here.
+    pub fn absorb(&mut self, other: Self, now: Timestamp) -> Change<AccountField> {
+        let before = self.clone();
+        for field in other.edited {
+            if self.edited.insert(field) {
+                keep(&mut self.profile, &other.profile, field);
+            }
+        }
+        self.extras.owner = self.extras.owner.or(other.extras.owner);
+        for (key, value) in other.extras.custom {
+            self.extras.custom.entry(key).or_insert(value);
+        }
+        for tag in other.extras.tags {
+            if self.extras.tags.len() < super::extras::MAX_TAGS && !self.extras.tags.contains(&tag) {
+                self.extras.tags.push(tag);
+            }
+        }
+        if !self.recorded && self.deleted_at.is_none() && other.recorded {
+            if self.profile.name.is_empty() {
+                self.profile.name = fallback_name(&self.profile, self.id);
+            }
+            self.recorded = true;
+            self.created_at = now;
+            self.touch(now);
+            return Change::Created;
+        }
+        self.told(differences(&before, self), now)
     }
 
     /// Applies what a person set: values change, and later facts leave these fields alone.
     pub fn edit(&mut self, edit: AccountEdit, now: Timestamp) -> Change<AccountField> {
-        let before = self.profile.clone();
+        let before = self.clone();
         self.edited.extend(edit.fields());
         let profile = &mut self.profile;
         set(&mut profile.name, edit.name);
@@ -169,7 +240,13 @@ impl Account {
         set(&mut profile.industry, edit.industry);
         set(&mut profile.country, edit.country);
         set(&mut profile.funding_stage, edit.funding_stage);
-        self.told(differences(&before, &self.profile), now)
+        set(&mut profile.domain, edit.domain);
+        set(&mut profile.github_org, edit.github_org);
+        set(&mut self.extras, edit.extras);
+        if !self.recorded {
+            return Change::None;
+        }
+        self.told(differences(&before, self), now)
     }
 
     /// Applies a score, unless a newer one was applied before. Returns whether it did.
@@ -222,10 +299,12 @@ fn keep(learnt: &mut Profile, before: &Profile, field: AccountField) {
         AccountField::Industry => learnt.industry.clone_from(&before.industry),
         AccountField::Country => learnt.country.clone_from(&before.country),
         AccountField::FundingStage => learnt.funding_stage.clone_from(&before.funding_stage),
+        AccountField::OwnerId | AccountField::Tags | AccountField::CustomFields => {}
     }
 }
 
-fn differences(before: &Profile, after: &Profile) -> Vec<AccountField> {
+fn differences(earlier: &Account, later: &Account) -> Vec<AccountField> {
+    let (before, after) = (&earlier.profile, &later.profile);
     let differs = |field: &AccountField| match field {
         AccountField::Name => before.name != after.name,
         AccountField::Domain => before.domain != after.domain,
@@ -234,129 +313,13 @@ fn differences(before: &Profile, after: &Profile) -> Vec<AccountField> {
         AccountField::Industry => before.industry != after.industry,
         AccountField::Country => before.country != after.country,
         AccountField::FundingStage => before.funding_stage != after.funding_stage,
+        AccountField::OwnerId => earlier.extras.owner != later.extras.owner,
+        AccountField::Tags => earlier.extras.tags != later.extras.tags,
+        AccountField::CustomFields => earlier.extras.custom != later.extras.custom,
     };
     AccountField::ALL.into_iter().filter(differs).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_700_000_000 + second).unwrap()
-    }
-
-    fn empty() -> Account {
-        Account {
-            id: AccountId(Uuid::from_u128(1)),
-            recorded: false,
-            profile: Profile::default(),
-            edited: BTreeSet::new(),
-            learnt_revision: -1,
-            score: None,
-            score_revision: -1,
-            contact_count: 0,
-            created_at: at(0),
-            updated_at: at(0),
-            version: 0,
-        }
-    }
-
-    fn facts(revision: i64, name: &str, domain: Option<&str>, industry: Option<&str>) -> AccountFacts {
-        let profile = Profile {
-            name: name.into(),
-            domain: domain.map(Into::into),
-            industry: industry.map(Into::into),
-            ..Profile::default()
-        };
-        AccountFacts { revision, profile }
-    }
-
-    #[test]
-    fn the_name_falls_back_to_the_domain_and_then_to_the_organization() {
-        let mut account = empty();
-        assert_eq!(
-            account.learn(facts(0, "", Some("acme.com"), None), at(1)),
-            Change::Created
-        );
-        assert_eq!((account.profile.name.as_str(), account.version), ("acme.com", 1));
-
-        let mut by_github = facts(1, "", None, None);
-        by_github.profile.github_org = Some("acme-inc".into());
-        assert_eq!(
-            account.learn(by_github, at(2)),
-            Change::Updated(vec![
-                AccountField::Name,
-                AccountField::Domain,
-                AccountField::GithubOrg
-            ])
-        );
-        assert_eq!(account.profile.name, "acme-inc");
-    }
-
-    #[test]
-    fn older_and_repeated_facts_change_nothing() {
-        let mut account = empty();
-        account.learn(facts(5, "Acme", None, None), at(1));
-        let before = account.clone();
-        for revision in [0, 4, 5] {
-            assert_eq!(
-                account.learn(facts(revision, "Other", None, None), at(9)),
-                Change::None
-            );
-        }
-        assert_eq!(account, before);
-    }
-
-    #[test]
-    fn what_a_person_set_stays_and_the_rest_goes_on_being_learnt() {
-        let mut account = empty();
-        account.learn(facts(1, "acme", Some("acme.com"), Some("Retail")), at(1));
-        let edit = AccountEdit {
-            name: Some("Acme Inc".into()),
-            industry: Some(None),
-            ..AccountEdit::default()
-        };
-        assert_eq!(
-            account.edit(edit, at(2)),
-            Change::Updated(vec![AccountField::Name, AccountField::Industry])
-        );
-        let learnt = account.learn(facts(2, "ACME", Some("acme.dev"), Some("Software")), at(3));
-        assert_eq!(learnt, Change::Updated(vec![AccountField::Domain]));
-        assert_eq!(account.profile.name, "Acme Inc");
-        assert_eq!(account.profile.industry, None);
-        assert_eq!(account.version, 3);
-    }
-
-    #[test]
-    fn setting_the_same_value_keeps_the_version_and_still_holds_the_field() {
-        let mut account = empty();
-        account.learn(facts(1, "Acme", None, None), at(1));
-        let same = AccountEdit {
-            name: Some("Acme".into()),
-            ..AccountEdit::default()
-        };
-        assert_eq!(account.edit(same, at(2)), Change::None);
-        assert_eq!(account.version, 1);
-        assert_eq!(account.learn(facts(2, "Other", None, None), at(3)), Change::None);
-        assert_eq!(account.profile.name, "Acme");
-    }
-
-    #[test]
-    fn odd_learnt_values_are_left_out() {
-        let mut account = empty();
-        let mut odd = facts(1, "A\0B", Some(" "), None);
-        odd.profile.country = Some("Narnia".into());
-        odd.profile.employees = Some(-4);
-        account.learn(odd, at(1));
-        assert_eq!(
-            account.profile,
-            Profile {
-                name: "A B".into(),
-                ..Profile::default()
-            }
-        );
-    }
-}
+#[path = "account_tests.rs"]
+mod tests;

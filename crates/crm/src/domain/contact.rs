@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
 
-use super::edit::ContactEdit;
+use super::extras::Extras;
 use super::identity::{self, Identity, ToldIdentity};
 use super::{Change, text};
 
@@ -33,10 +33,16 @@ pub enum ContactField {
     FirstSeenAt,
     /// When they were last heard of.
     LastSeenAt,
+    /// Owner.
+    OwnerId,
+    /// Tags.
+    Tags,
+    /// Own fields of the organization.
+    CustomFields,
 }
 
 impl ContactField {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Name,
         Self::Email,
         Self::Title,
@@ -46,6 +52,9 @@ impl ContactField {
         Self::Identities,
         Self::FirstSeenAt,
         Self::LastSeenAt,
+        Self::OwnerId,
+        Self::Tags,
+        Self::CustomFields,
     ];
 
     /// The field's name in JSON, in events and in the database.
@@ -61,6 +70,9 @@ impl ContactField {
             Self::Identities => "identities",
             Self::FirstSeenAt => "firstSeenAt",
             Self::LastSeenAt => "lastSeenAt",
+            Self::OwnerId => "ownerId",
+            Self::Tags => "tags",
+            Self::CustomFields => "customFields",
         }
     }
 
@@ -113,8 +125,12 @@ pub struct ContactFacts {
 pub struct Contact {
     /// Its id.
     pub id: ContactId,
-    /// Whether readers see it: false until the person was identified.
+    /// Whether readers see it: false until the person was identified or recorded by hand, and when removed by hand.
     pub recorded: bool,
+    /// When it was removed by hand.
+    pub deleted_at: Option<Timestamp>,
+    /// Owner, tags, own fields.
+    pub extras: Extras,
     /// The name to show: set by hand, else told, else the best identity.
     pub name: String,
     /// The name told.
@@ -154,6 +170,8 @@ impl Contact {
         Self {
             id,
             recorded: false,
+            deleted_at: None,
+            extras: Extras::default(),
             name: String::new(),
             told_name: None,
             email: None,
@@ -202,7 +220,7 @@ impl Contact {
             }
             self.avatar_url = text::learnt(facts.avatar_url.as_deref(), text::MAX_URL);
         }
-        if !self.recorded {
+        if !self.recorded && self.deleted_at.is_none() {
             self.recorded = true;
             self.created_at = now;
             self.derive();
@@ -235,57 +253,15 @@ impl Contact {
         self.settle(&before, now)
     }
 
-    /// Takes in what is known of `other`, who turned out to be this person: identities, times, and what was set by hand
-    /// there and not here. The account is not taken over: the events say which is right.
-    pub fn absorb(
-        &mut self,
-        other: Contact,
-        told: Option<ToldAccount>,
-        now: Timestamp,
-    ) -> Change<ContactField> {
-        let before = self.clone();
-        self.tell_account(told);
-        self.identities.extend(other.identities);
-        if let (Some(first), Some(last)) = (other.first_seen_at, other.last_seen_at) {
-            self.see(first, last);
-        }
-        for field in other.edited {
-            if !self.edited.insert(field) {
-                continue;
-            }
-            match field {
-                ContactField::Name => self.name.clone_from(&other.name),
-                ContactField::Title => self.title.clone_from(&other.title),
-                ContactField::Company => self.company.clone_from(&other.company),
-                _ => {}
-            }
-        }
-        self.settle(&before, now)
-    }
-
-    /// Applies what a person set: values change, and what is learnt later leaves these fields alone.
-    pub fn edit(&mut self, edit: ContactEdit, now: Timestamp) -> Change<ContactField> {
-        let before = self.clone();
-        self.edited.extend(edit.fields());
-        if let Some(name) = edit.name {
-            self.name = name;
-        }
-        if let Some(title) = edit.title {
-            self.title = title;
-        }
-        if let Some(company) = edit.company {
-            self.company = company;
-        }
-        self.settle(&before, now)
-    }
-
-    fn see(&mut self, first: Timestamp, last: Timestamp) {
+    pub(super) fn see(&mut self, first: Timestamp, last: Timestamp) {
         self.first_seen_at = Some(self.first_seen_at.map_or(first, |known| known.min(first)));
         self.last_seen_at = Some(self.last_seen_at.map_or(last, |known| known.max(last)));
     }
 
-    fn tell_account(&mut self, told: Option<ToldAccount>) {
-        let Some(told) = told else { return };
+    pub(super) fn tell_account(&mut self, told: Option<ToldAccount>) {
+        let Some(told) = told.filter(|_| !self.edited.contains(&ContactField::AccountId)) else {
+            return;
+        };
         let newer = self
             .account
             .is_none_or(|known| (told.at, told.by) > (known.at, known.by));
@@ -294,7 +270,7 @@ impl Contact {
         }
     }
 
-    fn replace_identities(&mut self, told_by: ContactId, list: Vec<Identity>) {
+    pub(super) fn replace_identities(&mut self, told_by: ContactId, list: Vec<Identity>) {
         self.identities.retain(|told| told.told_by != told_by);
         let mut fresh: Vec<ToldIdentity> = Vec::with_capacity(list.len());
         for (position, identity) in (0_i32..).zip(list) {
@@ -313,9 +289,11 @@ impl Contact {
     }
 
     /// Works out what follows from the identities.
-    fn derive(&mut self) {
+    pub(super) fn derive(&mut self) {
         let identities = self.visible_identities();
-        self.email = identity::primary_email(&identities).map(str::to_owned);
+        if !self.edited.contains(&ContactField::Email) {
+            self.email = identity::primary_email(&identities).map(str::to_owned);
+        }
         if !self.edited.contains(&ContactField::Name) {
             let told = self
                 .told_name
@@ -328,7 +306,7 @@ impl Contact {
         }
     }
 
-    fn settle(&mut self, before: &Self, now: Timestamp) -> Change<ContactField> {
+    pub(super) fn settle(&mut self, before: &Self, now: Timestamp) -> Change<ContactField> {
         // What readers do not see yet is worked out when they will.
         if !self.recorded {
             return Change::None;
@@ -341,7 +319,7 @@ impl Contact {
         Change::of(fields)
     }
 
-    fn touch(&mut self, now: Timestamp) {
+    pub(super) fn touch(&mut self, now: Timestamp) {
         self.version += 1;
         self.updated_at = now;
     }
@@ -358,6 +336,9 @@ fn differences(before: &Contact, after: &Contact) -> Vec<ContactField> {
         ContactField::Identities => before.visible_identities() != after.visible_identities(),
         ContactField::FirstSeenAt => before.first_seen_at != after.first_seen_at,
         ContactField::LastSeenAt => before.last_seen_at != after.last_seen_at,
+        ContactField::OwnerId => before.extras.owner != after.extras.owner,
+        ContactField::Tags => before.extras.tags != after.extras.tags,
+        ContactField::CustomFields => before.extras.custom != after.extras.custom,
     };
     ContactField::ALL.into_iter().filter(differs).collect()
 }

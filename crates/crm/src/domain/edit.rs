@@ -3,14 +3,16 @@
 use errors::FieldError;
 
 use super::account::AccountField;
-use super::contact::ContactField;
+use super::contact::{ContactField, ToldAccount};
+use super::extras::Extras;
+use super::identity::Identity;
 use super::{country, text};
 
 /// Most employees a company can have.
 const MAX_EMPLOYEES: i64 = 10_000_000;
 
 /// Values a person sets on an account; `None` stays, `Some(None)` removes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AccountEdit {
     /// Name.
     pub name: Option<String>,
@@ -22,6 +24,12 @@ pub struct AccountEdit {
     pub country: Option<Option<String>>,
     /// Funding stage.
     pub funding_stage: Option<Option<String>>,
+    /// Registrable domain.
+    pub domain: Option<Option<String>>,
+    /// GitHub organization.
+    pub github_org: Option<Option<String>>,
+    /// Owner, tags and own fields, as they are after the change.
+    pub extras: Option<Extras>,
 }
 
 impl AccountEdit {
@@ -33,6 +41,8 @@ impl AccountEdit {
             (AccountField::Industry, self.industry.is_some()),
             (AccountField::Country, self.country.is_some()),
             (AccountField::FundingStage, self.funding_stage.is_some()),
+            (AccountField::Domain, self.domain.is_some()),
+            (AccountField::GithubOrg, self.github_org.is_some()),
         ];
         set.into_iter()
             .filter_map(|(field, is_set)| is_set.then_some(field))
@@ -40,7 +50,7 @@ impl AccountEdit {
 }
 
 /// Values a person sets on a contact; `None` stays, `Some(None)` removes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContactEdit {
     /// Name.
     pub name: Option<String>,
@@ -48,6 +58,14 @@ pub struct ContactEdit {
     pub title: Option<Option<String>>,
     /// Company as stated.
     pub company: Option<Option<String>>,
+    /// The primary e-mail address, one of `stated`.
+    pub email: Option<String>,
+    /// Identities that are stated.
+    pub stated: Vec<Identity>,
+    /// The account.
+    pub account: Option<Option<ToldAccount>>,
+    /// Owner, tags and own fields, as they are after the change.
+    pub extras: Option<Extras>,
 }
 
 impl ContactEdit {
@@ -57,6 +75,8 @@ impl ContactEdit {
             (ContactField::Name, self.name.is_some()),
             (ContactField::Title, self.title.is_some()),
             (ContactField::Company, self.company.is_some()),
+            (ContactField::Email, self.email.is_some()),
+            (ContactField::AccountId, self.account.is_some()),
         ];
         set.into_iter()
             .filter_map(|(field, is_set)| is_set.then_some(field))
@@ -76,7 +96,14 @@ impl Problems {
         if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 
-    fn add(&mut self, pointer: &str, code: &str, message: String) {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Notes a problem.
+    pub fn add(&mut self, pointer: &str, code: &str, message: String) {
         self.0.push(FieldError::new(pointer, code, message));
     }
 

@@ -4,13 +4,20 @@
 //! Owns every rule. Must not: touch the database, the bus, gRPC, the clock or randomness.
 
 pub mod account;
+pub mod checks;
 pub mod contact;
+mod contact_hand;
 pub mod country;
+pub mod custom;
+pub mod custom_values;
+pub mod deal;
 pub mod edit;
+pub mod extras;
 pub mod identity;
 pub mod score;
 pub mod text;
 pub mod timeline;
+pub mod work;
 
 /// The same instant in whole microseconds, as Postgres keeps it: what is told in an event equals what is read later.
 #[must_use]

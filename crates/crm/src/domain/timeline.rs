@@ -1,4 +1,4 @@
-//! The timeline of an account: two feeds, each newest first, merged into one, page by page.
+//! The timeline of a record: two feeds, each newest first, merged into one, page by page.
 //!
 //! Owns the order (time, then id, both falling), the merge of a page, and the place from which the next page goes on.
 //! Must not: fetch anything.
@@ -31,7 +31,7 @@ pub struct Position {
 pub struct Entry {
     /// Its place; holds its id and its time.
     pub position: Position,
-    /// [`SIGNAL`] or [`SCORE_CHANGED`].
+    /// [`SIGNAL`], [`SCORE_CHANGED`], or what our records are called.
     pub kind: &'static str,
     /// One line for a person.
     pub title: String,
@@ -113,6 +113,15 @@ impl SignalFeed {
             unread: Vec::new(),
             places: Vec::new(),
             more: true,
+        }
+    }
+
+    /// A feed without any signals.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            more: false,
+            ..Self::new(Resume::default(), None)
         }
     }
 

@@ -4,10 +4,13 @@
 //! (the domain does), or write (the records do).
 
 mod account_discovered;
+mod account_expansion_signal;
 mod account_score_changed;
 mod contact_identified;
 mod identity_account_linked;
+mod identity_account_merged;
 mod identity_merged;
+mod signals_recorded;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,10 +29,13 @@ use crate::store::{Delivered, Outcome, Records};
 use crate::{SERVICE, metrics};
 
 pub use account_discovered::AccountDiscovered;
+pub use account_expansion_signal::AccountExpansionSignal;
 pub use account_score_changed::AccountScoreChanged;
 pub use contact_identified::ContactIdentified;
 pub use identity_account_linked::IdentityAccountLinked;
+pub use identity_account_merged::IdentityAccountMerged;
 pub use identity_merged::IdentityMerged;
+pub use signals_recorded::SignalsRecorded;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -96,6 +102,15 @@ pub fn spawn(
     parts.start(
         identity_account_linked::EVENT,
         IdentityAccountLinked(desk.clone()),
+    )?;
+    parts.start(
+        identity_account_merged::EVENT,
+        IdentityAccountMerged(desk.clone()),
+    )?;
+    parts.start(signals_recorded::EVENT, SignalsRecorded(desk.clone()))?;
+    parts.start(
+        account_expansion_signal::EVENT,
+        AccountExpansionSignal(desk.clone()),
     )?;
     parts.start(account_score_changed::EVENT, AccountScoreChanged(desk.clone()))
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
 use ids::AccountId;
+use serde_json::{Map, Value};
 use sqlx::FromRow;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::account::{Account, AccountField, Profile};
+use crate::domain::extras::Extras;
 use crate::domain::score::{Score, Tier, Trend};
 use crate::domain::text;
 use crate::error::CrmError;
@@ -17,7 +20,7 @@ macro_rules! account_columns {
     () => {
         "t.id, t.recorded, t.name, t.domain, t.github_org, t.employees, t.industry, t.country, t.funding_stage, \
          t.edited_fields, t.learnt_revision, t.score_revision, t.score, t.tier, t.trend, t.scored_at, \
-         t.contact_count, t.created_at, t.updated_at, t.version"
+         t.contact_count, t.created_at, t.updated_at, t.version, t.owner_id, t.tags, t.custom, t.deleted_at"
     };
 }
 pub(super) use account_columns;
@@ -45,6 +48,10 @@ pub(super) struct AccountRow {
     created_at: Ts,
     updated_at: Ts,
     version: i64,
+    owner_id: Option<Uuid>,
+    tags: Vec<String>,
+    custom: Json<Map<String, Value>>,
+    deleted_at: Option<Ts>,
 }
 
 impl TryFrom<AccountRow> for Account {
@@ -77,6 +84,12 @@ impl TryFrom<AccountRow> for Account {
         Ok(Self {
             id: AccountId(row.id),
             recorded: row.recorded,
+            deleted_at: row.deleted_at.map(Ts::to_jiff),
+            extras: Extras {
+                owner: row.owner_id,
+                tags: row.tags,
+                custom: row.custom.0,
+            },
             profile,
             edited: edited.ok_or_else(|| corrupt(row.id, "edited_fields"))?,
             learnt_revision: row.learnt_revision,
@@ -159,7 +172,7 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, account: &Account) -> Re
         "UPDATE accounts SET recorded = $3, name = $4, name_key = $5, domain = $6, github_org = $7, employees = $8, \
          industry = $9, country = $10, funding_stage = $11, edited_fields = $12, learnt_revision = $13, \
          score_revision = $14, score = $15, tier = $16, trend = $17, scored_at = $18, created_at = $19, \
-         updated_at = $20, version = $21 WHERE org_id = $1 AND id = $2",
+         updated_at = $20, version = $21, owner_id = $22, tags = $23, custom = $24, deleted_at = $25 WHERE org_id = $1 AND id = $2",
     )
     .bind(scope.uuid())
     .bind(account.id.uuid())
@@ -182,6 +195,10 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, account: &Account) -> Re
     .bind(account.created_at.to_sqlx())
     .bind(account.updated_at.to_sqlx())
     .bind(account.version)
+    .bind(account.extras.owner)
+    .bind(&account.extras.tags)
+    .bind(Json(&account.extras.custom))
+    .bind(account.deleted_at.map(|at| at.to_sqlx()))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
 use ids::{AccountId, ContactId, EventId};
+use serde_json::{Map, Value};
 use sqlx::FromRow;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::identity_rows;
 use crate::domain::contact::{Contact, ContactField, ToldAccount};
+use crate::domain::extras::Extras;
 use crate::domain::text;
 use crate::error::CrmError;
 
@@ -17,7 +20,7 @@ macro_rules! contact_columns {
     () => {
         "t.id, t.recorded, t.name, t.told_name, t.email, t.title, t.company, t.avatar_url, t.account_id, \
          t.account_told_at, t.account_told_by, t.edited_fields, t.revision, t.first_seen_at, t.last_seen_at, \
-         t.created_at, t.updated_at, t.version"
+         t.created_at, t.updated_at, t.version, t.owner_id, t.tags, t.custom, t.deleted_at"
     };
 }
 pub(super) use contact_columns;
@@ -43,6 +46,10 @@ pub(super) struct ContactRow {
     created_at: Ts,
     updated_at: Ts,
     version: i64,
+    owner_id: Option<Uuid>,
+    tags: Vec<String>,
+    custom: Json<Map<String, Value>>,
+    deleted_at: Option<Ts>,
 }
 
 impl TryFrom<ContactRow> for Contact {
@@ -67,6 +74,12 @@ impl TryFrom<ContactRow> for Contact {
         Ok(Self {
             id: ContactId(row.id),
             recorded: row.recorded,
+            deleted_at: row.deleted_at.map(Ts::to_jiff),
+            extras: Extras {
+                owner: row.owner_id,
+                tags: row.tags,
+                custom: row.custom.0,
+            },
             name: row.name,
             told_name: row.told_name,
             email: row.email,
@@ -131,8 +144,8 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Re
     sqlx::query(
         "INSERT INTO contacts (org_id, id, recorded, name, name_key, told_name, email, title, company, avatar_url, \
          account_id, account_told_at, account_told_by, edited_fields, revision, first_seen_at, last_seen_at, \
-         created_at, updated_at, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+         created_at, updated_at, version, owner_id, tags, custom, deleted_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) \
          ON CONFLICT (org_id, id) DO UPDATE SET recorded = excluded.recorded, name = excluded.name, \
          name_key = excluded.name_key, told_name = excluded.told_name, email = excluded.email, \
          title = excluded.title, company = excluded.company, avatar_url = excluded.avatar_url, \
@@ -140,7 +153,8 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Re
          account_told_by = excluded.account_told_by, edited_fields = excluded.edited_fields, \
          revision = excluded.revision, first_seen_at = excluded.first_seen_at, \
          last_seen_at = excluded.last_seen_at, created_at = excluded.created_at, \
-         updated_at = excluded.updated_at, version = excluded.version",
+         updated_at = excluded.updated_at, version = excluded.version, owner_id = excluded.owner_id, \
+         tags = excluded.tags, custom = excluded.custom, deleted_at = excluded.deleted_at",
     )
     .bind(scope.uuid())
     .bind(contact.id.uuid())
@@ -162,6 +176,10 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Re
     .bind(contact.created_at.to_sqlx())
     .bind(contact.updated_at.to_sqlx())
     .bind(contact.version)
+    .bind(contact.extras.owner)
+    .bind(&contact.extras.tags)
+    .bind(Json(&contact.extras.custom))
+    .bind(contact.deleted_at.map(|at| at.to_sqlx()))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -64,7 +64,7 @@ impl Records {
         self.tell_contact(tx, scope, &contact, &change).await?;
         let mut counts = CountChanges::default();
         counts.note(before.as_ref(), Some(&contact));
-        counts.apply(tx, scope, now).await
+        self.apply_counts(tx, scope, counts, now).await
     }
 
     async fn learn_of_merged(

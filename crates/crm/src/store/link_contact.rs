@@ -44,7 +44,7 @@ impl Records {
             self.tell_contact(&mut tx, scope, &contact, &change).await?;
             let mut counts = CountChanges::default();
             counts.note(before.as_ref(), Some(&contact));
-            counts.apply(&mut tx, scope, now).await?;
+            self.apply_counts(&mut tx, scope, counts, now).await?;
         }
         tx.commit().await?;
         Ok(Outcome::Applied)

@@ -4,9 +4,11 @@ use ::store::OrgScope;
 use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use ::store::paging::Page;
 
-use super::Records;
 use super::account_rows::{AccountRow, account_columns};
+use super::custom_lists::{self, sorted_table};
+use super::{Records, converted};
 use crate::domain::account::Account;
+use crate::domain::extras::Object;
 use crate::error::CrmError;
 
 /// A page of accounts.
@@ -42,6 +44,24 @@ const FILTERS: &[Filter] = &[
         kind: Kind::Text,
         matches: Match::Eq("industry"),
     },
+    Filter {
+        name: "ownerId",
+        kind: Kind::Uuid,
+        matches: Match::Eq("owner_id"),
+    },
+    Filter {
+        name: "tag",
+        kind: Kind::Text,
+        matches: Match::Sql(
+            "t.id IN (SELECT r.record_id FROM record_tags r JOIN tags g ON g.org_id = r.org_id AND g.id = r.tag_id \
+             WHERE r.object = 'account' AND g.name_key = lower({}))",
+        ),
+    },
+    custom_lists::CUSTOM_1,
+    custom_lists::CUSTOM_2,
+    custom_lists::CUSTOM_3,
+    custom_lists::CUSTOM_4,
+    custom_lists::SORT_FIELD,
 ];
 
 const NAME: Sort = Sort {
@@ -90,6 +110,13 @@ const LOWEST_FIRST: ListSpec = ListSpec {
     ..ACCOUNTS
 };
 
+/// Sorted by an own field.
+const BY_CUSTOM: ListSpec = ListSpec {
+    table: sorted_table!("accounts"),
+    sorts: &[custom_lists::SORT],
+    ..ACCOUNTS
+};
+
 /// Only scored accounts have a tier or a trend: with such a filter one column serves both directions, and its indexes.
 fn spec(request: &ListRequest<'_>) -> &'static ListSpec {
     let scored_only = request
@@ -113,25 +140,17 @@ impl Records {
         scope: &OrgScope,
         request: &ListRequest<'_>,
     ) -> Result<AccountList, CrmError> {
-        let query = spec(request).prepare(scope, "ListAccounts", request)?;
         let mut tx = self.db.begin(scope).await?;
+        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Account, request).await?;
+        let request = rewritten.request();
+        let spec = if rewritten.by_custom {
+            &BY_CUSTOM
+        } else {
+            spec(&request)
+        };
+        let query = spec.prepare(scope, "ListAccounts", &request)?;
         let page: Page<AccountRow> = query.fetch(&mut tx).await?;
         tx.commit().await?;
-        let Page {
-            items,
-            next_cursor,
-            has_more,
-            total_count,
-        } = page;
-        let items = items
-            .into_iter()
-            .map(Account::try_from)
-            .collect::<Result<_, _>>()?;
-        Ok(Page {
-            items,
-            next_cursor,
-            has_more,
-            total_count,
-        })
+        converted(page)
     }
 }

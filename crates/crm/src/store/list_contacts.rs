@@ -5,8 +5,10 @@ use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use ::store::paging::Page;
 
 use super::contact_rows::{ContactRow, contact_columns};
-use super::{Records, identity_rows};
+use super::custom_lists::{self, sorted_table};
+use super::{Records, converted, identity_rows};
 use crate::domain::contact::Contact;
+use crate::domain::extras::Object;
 use crate::error::CrmError;
 
 /// A page of contacts.
@@ -37,6 +39,24 @@ const CONTACTS: ListSpec = ListSpec {
                 "t.id IN (SELECT i.contact_id FROM contact_identities i WHERE i.type = 'github' AND i.value = lower({}))",
             ),
         },
+        Filter {
+            name: "ownerId",
+            kind: Kind::Uuid,
+            matches: Match::Eq("owner_id"),
+        },
+        Filter {
+            name: "tag",
+            kind: Kind::Text,
+            matches: Match::Sql(
+                "t.id IN (SELECT r.record_id FROM record_tags r JOIN tags g ON g.org_id = r.org_id AND g.id = r.tag_id \
+                 WHERE r.object = 'contact' AND g.name_key = lower({}))",
+            ),
+        },
+        custom_lists::CUSTOM_1,
+        custom_lists::CUSTOM_2,
+        custom_lists::CUSTOM_3,
+        custom_lists::CUSTOM_4,
+        custom_lists::SORT_FIELD,
     ],
     sorts: &[
         Sort {
@@ -61,6 +81,13 @@ const CONTACTS: ListSpec = ListSpec {
     default_sort: "-createdAt",
 };
 
+/// Sorted by an own field.
+const BY_CUSTOM: ListSpec = ListSpec {
+    table: sorted_table!("contacts"),
+    sorts: &[custom_lists::SORT],
+    ..CONTACTS
+};
+
 impl Records {
     /// A page of contacts with their identities.
     ///
@@ -71,26 +98,18 @@ impl Records {
         scope: &OrgScope,
         request: &ListRequest<'_>,
     ) -> Result<ContactList, CrmError> {
-        let query = CONTACTS.prepare(scope, "ListContacts", request)?;
         let mut tx = self.db.begin(scope).await?;
+        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Contact, request).await?;
+        let spec = if rewritten.by_custom {
+            &BY_CUSTOM
+        } else {
+            &CONTACTS
+        };
+        let query = spec.prepare(scope, "ListContacts", &rewritten.request())?;
         let page: Page<ContactRow> = query.fetch(&mut tx).await?;
-        let Page {
-            items,
-            next_cursor,
-            has_more,
-            total_count,
-        } = page;
-        let mut items = items
-            .into_iter()
-            .map(Contact::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
-        identity_rows::fill(&mut tx, scope, &mut items).await?;
+        let mut page = converted::<ContactRow, Contact>(page)?;
+        identity_rows::fill(&mut tx, scope, &mut page.items).await?;
         tx.commit().await?;
-        Ok(Page {
-            items,
-            next_cursor,
-            has_more,
-            total_count,
-        })
+        Ok(page)
     }
 }

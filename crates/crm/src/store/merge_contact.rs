@@ -5,8 +5,9 @@ use ids::ContactId;
 
 use super::contact_counts::CountChanges;
 use super::people::{self, Merged};
-use super::{Delivered, Outcome, Records, contact_rows, identity_rows};
+use super::{Delivered, Outcome, Records, contact_rows, entries, extras, identity_rows};
 use crate::domain::contact::{Contact, ToldAccount};
+use crate::domain::extras::Object;
 use crate::error::CrmError;
 
 /// What one `identity.merged` tells.
@@ -42,8 +43,15 @@ impl Records {
         }
         match merged.get(&merge.from) {
             None => {
-                self.merge_now(&mut tx, delivered, Merge { into, ..merge })
-                    .await?
+                // The account told here is that of a person who became another since: the event of that merge says
+                // which account is right, whichever of the two is applied first.
+                let account = merge.account.filter(|_| into == merge.into);
+                let merge = Merge {
+                    into,
+                    account,
+                    ..merge
+                };
+                self.merge_now(&mut tx, delivered, merge).await?
             }
             Some(known) if known.into == into => {}
             Some(known) => {
@@ -86,11 +94,13 @@ impl Records {
         let mut contact = before
             .clone()
             .unwrap_or_else(|| Contact::unknown(merge.into, now));
+        let before_extras = contact.extras.clone();
         let other = gone.clone().unwrap_or_else(|| Contact::unknown(merge.from, now));
         let change = contact.absorb(other, merge.account, now);
         counts.note(before.as_ref(), Some(&contact));
         if let Some(gone) = &gone {
             identity_rows::hand_over(tx, scope, gone.id, contact.id).await?;
+            entries::hand_over(tx, scope, Object::Contact, gone.id.uuid(), contact.id.uuid()).await?;
             contact_rows::remove(tx, scope, gone.id).await?;
             counts.note(Some(gone), None);
             if gone.recorded {
@@ -101,7 +111,10 @@ impl Records {
         if before.unwrap_or_else(|| Contact::unknown(merge.into, now)) != contact {
             contact_rows::save(tx, scope, &contact).await?;
         }
+        if before_extras != contact.extras {
+            extras::reindex(tx, scope, Object::Contact, contact.id.uuid(), &contact.extras).await?;
+        }
         self.tell_contact(tx, scope, &contact, &change).await?;
-        counts.apply(tx, scope, now).await
+        self.apply_counts(tx, scope, counts, now).await
     }
 }

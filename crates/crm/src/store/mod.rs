@@ -3,41 +3,74 @@
 //! Owns every statement of this service. Every operation is one transaction of one organization: it locks what it
 //! changes, lets the domain decide, writes the outcome and the events that tell of it.
 //!
-//! Lock order, so that operations never wait for each other in a circle: persons (advisory, by id), then contact rows,
-//! then account rows by id. Chains of merges can break the order; Postgres then ends one side, which starts again.
+//! Lock order, so that operations never wait for each other in a circle: identities and domains that are recorded by hand
+//! (advisory), persons (advisory, by id), contact rows, account rows by id, deals by id. Chains of merges can break the order; Postgres then ends one side, which starts again.
 
 mod account_rows;
 mod batch;
 mod contact_counts;
 mod contact_rows;
-mod edit_account;
-mod edit_contact;
+mod custom_fields;
+mod custom_lists;
+mod deal_rows;
+mod deals;
+mod entries;
+mod extras;
+mod hand_account;
+mod hand_contact;
 mod identity_rows;
 mod learn_account;
 mod learn_contact;
 mod link_contact;
 mod list_accounts;
 mod list_contacts;
+mod list_deals;
+mod merge_account;
 mod merge_contact;
+mod milestones;
+mod note_rows;
 mod people;
+mod pipeline_rows;
+mod pipelines;
+mod progress;
 mod rate_account;
 mod read;
+mod retention;
+mod tags;
 mod telling;
 mod timeline;
+mod work;
+mod work_rows;
+mod writing;
 
 use std::sync::Arc;
 
+use ::store::list::{ListRequest, ListSpec};
+use ::store::paging::Page;
 use ::store::{Db, OrgScope, PipelineDb, Stores, Tx, inbox};
 use ids::{Clock, EventId, IdGen};
 use jiff::Timestamp;
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 
 use crate::domain;
 use crate::error::CrmError;
 
+pub use custom_fields::FieldEdit;
+pub use deals::MAX_CONTACTS as MAX_DEAL_CONTACTS;
+pub use entries::About;
+pub use hand_account::AccountDraft;
+pub use hand_contact::ContactDraft;
 pub use list_accounts::AccountList;
 pub use list_contacts::ContactList;
 pub use merge_contact::Merge;
+pub use pipelines::StageDraft;
+pub use tags::{Tag, TagEdit};
 pub use timeline::OwnTimeline;
+pub use work::Stored;
+pub use writing::{Did, Write};
+
+use writing::in_tx;
 
 /// The service's records.
 #[derive(Clone)]
@@ -85,8 +118,27 @@ impl Records {
     }
 
     /// Now, in whole microseconds.
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         domain::micros(self.clock.now())
+    }
+
+    /// A page of records that stand in rows of their own.
+    async fn page<R, T>(
+        &self,
+        spec: &ListSpec,
+        scope: &OrgScope,
+        method: &str,
+        request: &ListRequest<'_>,
+    ) -> Result<Page<T>, CrmError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+        T: TryFrom<R, Error = CrmError>,
+    {
+        let query = spec.prepare(scope, method, request)?;
+        let mut tx = self.db.begin(scope).await?;
+        let page: Page<R> = query.fetch(&mut tx).await?;
+        tx.commit().await?;
+        converted(page)
     }
 
     /// Opens the transaction of a delivery and claims it; `None` when it had its effect before.
@@ -106,4 +158,31 @@ fn check_version(actual: i64, expected: Option<i64>) -> Result<(), CrmError> {
         Some(expected) if expected != actual => Err(CrmError::VersionMismatch { expected, actual }),
         _ => Ok(()),
     }
+}
+
+/// The page with its rows read.
+fn converted<R, T: TryFrom<R, Error = CrmError>>(page: Page<R>) -> Result<Page<T>, CrmError> {
+    let items = page
+        .items
+        .into_iter()
+        .map(T::try_from)
+        .collect::<Result<_, _>>()?;
+    Ok(Page {
+        items,
+        next_cursor: page.next_cursor,
+        has_more: page.has_more,
+        total_count: page.total_count,
+    })
+}
+
+/// Takes advisory locks, which are given in order, until the end of the transaction.
+async fn lock_keys(tx: &mut Tx, keys: &[String]) -> Result<(), CrmError> {
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended(k.key, 0)) \
+         FROM unnest($1::text[]) WITH ORDINALITY k (key, place) ORDER BY k.place",
+    )
+    .bind(keys)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -2,13 +2,16 @@
 
 use ::store::{OrgScope, Tx};
 use contracts::{Envelope, Event, events::v1 as events};
-use ids::{ContactId, EventId};
+use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::Records;
+use super::{Records, account_rows, contact_rows, deal_rows};
 use crate::domain::Change;
 use crate::domain::account::{Account, AccountField};
 use crate::domain::contact::{Contact, ContactField};
+use crate::domain::deal::{Deal, Move, Status};
+use crate::domain::extras::Object;
 use crate::error::CrmError;
 use crate::{SERVICE, wire};
 
@@ -91,7 +94,138 @@ impl Records {
         self.tell(tx, scope, &event, contact.to_string(), now).await
     }
 
-    async fn tell<E: Event>(
+    /// `contact.deleted`: the contact was removed by hand.
+    pub(super) async fn tell_contact_removed(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        contact: ContactId,
+        now: Timestamp,
+    ) -> Result<(), CrmError> {
+        let event = events::ContactDeleted {
+            contact_id: contact.to_string(),
+            merged_into: None,
+        };
+        self.tell(tx, scope, &event, contact.to_string(), now).await
+    }
+
+    /// `account.deleted`.
+    pub(super) async fn tell_account_removed(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        account: AccountId,
+        now: Timestamp,
+    ) -> Result<(), CrmError> {
+        let event = events::AccountDeleted {
+            account_id: account.to_string(),
+        };
+        self.tell(tx, scope, &event, account.to_string(), now).await
+    }
+
+    /// `deal.created`, and `deal.closed` of one that begins won or lost.
+    pub(super) async fn tell_deal_created(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        deal: &Deal,
+    ) -> Result<(), CrmError> {
+        let event = events::DealCreated {
+            deal: Some(wire::deal(deal)),
+        };
+        self.tell(tx, scope, &event, deal.id.to_string(), deal.updated_at)
+            .await?;
+        self.tell_closed(tx, scope, deal).await
+    }
+
+    /// `deal.updated`.
+    pub(super) async fn tell_deal_updated(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        deal: &Deal,
+        changed_fields: Vec<String>,
+    ) -> Result<(), CrmError> {
+        let event = events::DealUpdated {
+            deal: Some(wire::deal(deal)),
+            changed_fields,
+        };
+        self.tell(tx, scope, &event, deal.id.to_string(), deal.updated_at)
+            .await
+    }
+
+    /// `deal.stage_changed`, and `deal.closed` when it is won or lost by that.
+    pub(super) async fn tell_deal_moved(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        deal: &Deal,
+        made: &Move,
+    ) -> Result<(), CrmError> {
+        let event = events::DealStageChanged {
+            deal: Some(wire::deal(deal)),
+            r#move: Some(wire::deal_move(made)),
+        };
+        self.tell(tx, scope, &event, deal.id.to_string(), deal.updated_at)
+            .await?;
+        self.tell_closed(tx, scope, deal).await
+    }
+
+    async fn tell_closed(&self, tx: &mut Tx, scope: &OrgScope, deal: &Deal) -> Result<(), CrmError> {
+        if deal.status == Status::Open {
+            return Ok(());
+        }
+        let event = events::DealClosed {
+            deal: Some(wire::deal(deal)),
+            outcome: deal.status.name().to_owned(),
+        };
+        self.tell(tx, scope, &event, deal.id.to_string(), deal.updated_at)
+            .await
+    }
+
+    /// `deal.deleted`.
+    pub(super) async fn tell_deal_deleted(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        deal: Uuid,
+    ) -> Result<(), CrmError> {
+        let event = events::DealDeleted {
+            deal_id: deal.to_string(),
+        };
+        self.tell(tx, scope, &event, deal.to_string(), self.now()).await
+    }
+
+    /// That a record has other tags now.
+    pub(super) async fn tell_marked(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        object: Object,
+        id: Uuid,
+    ) -> Result<(), CrmError> {
+        match object {
+            Object::Account => {
+                let account = account_rows::read(tx, scope, AccountId(id)).await?;
+                let account = account.ok_or(CrmError::NotFound("account"))?;
+                let change = Change::Updated(vec![AccountField::Tags]);
+                self.tell_account(tx, scope, &account, &change).await
+            }
+            Object::Contact => {
+                let contact = contact_rows::read(tx, scope, ContactId(id)).await?;
+                let contact = contact.ok_or(CrmError::NotFound("contact"))?;
+                let change = Change::Updated(vec![ContactField::Tags]);
+                self.tell_contact(tx, scope, &contact, &change).await
+            }
+            Object::Deal => {
+                let deal = deal_rows::find(tx, scope, id, false).await?;
+                self.tell_deal_updated(tx, scope, &deal, vec!["tags".to_owned()])
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn tell<E: Event>(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,

@@ -4,14 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use contracts::crm::v1::account_service_client::AccountServiceClient;
-use contracts::crm::v1::account_service_server::AccountServiceServer;
 use contracts::crm::v1::contact_service_client::ContactServiceClient;
-use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::events::v1 as events;
 use contracts::identity::v1::Identity;
 use contracts::scores::v1 as scores;
 use contracts::{Envelope, Event, convert};
-use crm::api::{AccountApi, ContactApi};
 use crm::events as on;
 use crm::signals::RemoteSignals;
 use crm::store::Records;
@@ -75,18 +72,14 @@ impl World {
         .unwrap();
         let source = Arc::new(RemoteSignals::new(channel, &self.metrics).unwrap());
         let url = serve(self, |server| {
-            server
-                .add(AccountServiceServer::new(AccountApi::new(
-                    self.records.clone(),
-                    source,
-                )))
-                .add(ContactServiceServer::new(ContactApi::new(self.records.clone())))
+            crm::app::with_services(server, &self.records, source)
         })
         .await;
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
         Served {
             accounts: AccountServiceClient::new(channel.clone()),
-            contacts: ContactServiceClient::new(channel),
+            contacts: ContactServiceClient::new(channel.clone()),
+            channel,
         }
     }
 
@@ -113,6 +106,9 @@ impl World {
             "account.discovered" => on::AccountDiscovered(desk).handle(envelope).await,
             "identity.merged" => on::IdentityMerged(desk).handle(envelope).await,
             "identity.account_linked" => on::IdentityAccountLinked(desk).handle(envelope).await,
+            "identity.account_merged" => on::IdentityAccountMerged(desk).handle(envelope).await,
+            "signals.recorded" => on::SignalsRecorded(desk).handle(envelope).await,
+            "account.expansion_signal" => on::AccountExpansionSignal(desk).handle(envelope).await,
             "account.score_changed" => on::AccountScoreChanged(desk).handle(envelope).await,
             other => panic!("nobody listens to {other}"),
         }
@@ -180,6 +176,8 @@ pub async fn serve(world: &World, add: impl FnOnce(Server) -> Server) -> String 
 pub struct Served {
     pub accounts: AccountServiceClient<Channel>,
     pub contacts: ContactServiceClient<Channel>,
+    /// For clients of the other services.
+    pub channel: Channel,
 }
 
 /// On whose behalf a test calls.

@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod accounts;
+mod by_hand;
 mod calls;
 mod contacts;
+mod deals;
 mod events;
 mod harness;
 mod list_requests;
 mod lists;
 mod orders;
+mod own_fields;
 mod pipeline;
 mod plans;
 mod signals_fake;
@@ -17,3 +20,4 @@ mod speed;
 mod state;
 mod tenancy;
 mod timeline;
+mod work;

@@ -98,7 +98,7 @@ async fn events_on_the_bus_become_records_once_and_are_told_on() {
             .no_org()
             .asks(ListStagesRequest {});
         let stages = stages.list_stages(request).await.unwrap().into_inner().stages;
-        assert_eq!(stages.len(), 6);
+        assert_eq!(stages.len(), 9);
         assert!(stages.iter().all(|stage| stage.dead_letters == 0));
         stages.iter().all(|stage| stage.lag == 0).then_some(())
     })

@@ -72,7 +72,14 @@ impl SignalService for FakeSignals {
         if !(1..=200).contains(&limit) || asked.sort.as_deref() != Some("-timestamp") {
             return Err(ApiError::invalid("?limit", "out_of_range", "1 to 200").to_status());
         }
-        let account: Uuid = asked.account_id.as_deref().unwrap_or_default().parse().unwrap();
+        // A contact's signals stand under the contact's id.
+        let about = asked
+            .account_id
+            .as_deref()
+            .or(asked.filter.get("contactId").map(String::as_str));
+        let account: Uuid = about.unwrap_or_default().parse().unwrap();
+        let bound_by = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(convert::from_timestamp);
+        let (from, to) = (bound_by(&asked.from), bound_by(&asked.to));
         self.calls.lock().unwrap().push((account.to_string(), limit));
         let bound = format!("{org}/{account}/");
         let after = match asked.cursor.as_deref() {
@@ -91,6 +98,11 @@ impl SignalService for FakeSignals {
         let mut data: Vec<_> = all
             .into_iter()
             .filter(|signal| after.as_ref().is_none_or(|after| place(signal) < *after))
+            .filter(|signal| {
+                let at = place(signal).0;
+                from.is_none_or(|from| at >= from.as_microsecond())
+                    && to.is_none_or(|to| at < to.as_microsecond())
+            })
             .collect();
         let limit = usize::try_from(limit).unwrap();
         let has_more = data.len() > limit;

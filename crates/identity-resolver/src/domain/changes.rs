@@ -119,6 +119,13 @@ pub enum Announcement {
         /// Why.
         told: Told,
     },
+    /// An account that was recorded by hand is one that is known.
+    AccountMerged {
+        /// The account that is no more.
+        from: Uuid,
+        /// The one it is.
+        into: Uuid,
+    },
     /// A person known before was found to belong to a company.
     Linked {
         /// The person.
@@ -167,6 +174,8 @@ impl Changes {
             && self.changed_accounts.is_empty()
             && self.new_keys.is_empty()
             && self.ambiguous.is_empty()
+            // Who was recorded by hand and is known changes nothing here, but must be told.
+            && self.announcements.is_empty()
     }
 
     /// Whether rows that others may hold in memory were changed, rather than rows added.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::account::{AccountKey, AccountKeyKind};
 use super::company_name::{self, Company, CompanyName, alike, is_label_of};
 use super::email::{self, Email, Mailbox};
@@ -71,6 +73,8 @@ pub struct Claims {
     pub stated: CompanyClaim,
     /// Another company that the person's evidence points to.
     pub employer: CompanyClaim,
+    /// The id that the person has in crm, who was recorded there by hand.
+    pub person: Option<Uuid>,
 }
 
 /// Traces of one company. Empty when nothing points to one.
@@ -90,6 +94,8 @@ pub struct CompanyClaim {
     pub country: Option<Arc<str>>,
     /// Funding stage.
     pub funding_stage: Option<Arc<str>>,
+    /// The id that the company has in crm, which was recorded there by hand.
+    pub id: Option<Uuid>,
 }
 
 /// Longest display name, title, company, industry.
@@ -139,7 +145,28 @@ impl Claims {
             avatar_url: actor.avatar_url.and_then(picture),
             stated,
             employer,
+            person: None,
         }
+    }
+
+    /// The same, about a person who has this id in crm, and these identities in normal form beside those of the signal.
+    #[must_use]
+    pub fn of_person(mut self, id: Uuid, identities: Vec<IdentityKey>) -> Self {
+        self.person = Some(id);
+        for key in identities {
+            if !self.identities.contains(&key) {
+                self.identities.push(key);
+            }
+        }
+        self.identities.sort_by_key(|key| key.kind);
+        self
+    }
+
+    /// The same, about a company that has this id in crm.
+    #[must_use]
+    pub fn of_company(mut self, id: Uuid) -> Self {
+        self.stated.id = Some(id);
+        self
     }
 
     /// Every identity it names.

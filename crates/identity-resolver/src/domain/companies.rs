@@ -96,7 +96,8 @@ fn company(world: &mut World, claim: &CompanyClaim, need: Need, seen: Seen, ids:
             return None;
         }
         None => {
-            let id = ids.next();
+            let free = claim.id.filter(|id| world.account(*id).is_none());
+            let id = free.unwrap_or_else(|| ids.next());
             world.add_account(id, seen.at);
             id
         }
@@ -115,6 +116,12 @@ fn company(world: &mut World, claim: &CompanyClaim, need: Need, seen: Seen, ids:
         world.tell_account(id, &told);
     }
     learn(world, id, claim, &told);
+    if let Some(recorded) = claim.id
+        && recorded != id
+        && world.account(recorded).is_none()
+    {
+        world.note_recorded_account(recorded, id);
+    }
     Some(Link {
         account: id,
         rule: *rule,

@@ -25,7 +25,8 @@ pub(super) fn actor_of(
         let key = claims.anonymous.as_ref()?;
         (visitor(world, key, seen, ids), key)
     } else {
-        let (person, key) = person(world, &claims.identities, seen, ids);
+        let (person, key) = person(world, claims, seen, ids);
+        adopt(world, claims.person, person, &told_by(key, seen));
         if let Some(anonymous) = &claims.anonymous {
             stitch(world, anonymous, person, seen);
         }
@@ -50,13 +51,19 @@ fn visitor(world: &mut World, key: &IdentityKey, seen: Seen, ids: &dyn IdGen) ->
     id
 }
 
-/// The person behind strong identities, and the identity that decided. `keys` is not empty, and in order of strength.
-fn person<'a>(
-    world: &mut World,
-    keys: &'a [IdentityKey],
-    seen: Seen,
-    ids: &dyn IdGen,
-) -> (Uuid, &'a IdentityKey) {
+/// Somebody who was recorded by hand is somebody who is known: the id they were recorded with is told to be that one's.
+fn adopt(world: &mut World, recorded: Option<Uuid>, person: Uuid, told: &Told) {
+    if let Some(recorded) = recorded
+        && recorded != person
+        && world.actor(recorded).is_none()
+    {
+        world.note_recorded(recorded, person, told);
+    }
+}
+
+/// The person behind strong identities, and the identity that decided. There is at least one identity.
+fn person<'a>(world: &mut World, claims: &'a Claims, seen: Seen, ids: &dyn IdGen) -> (Uuid, &'a IdentityKey) {
+    let keys = &claims.identities;
     let mut lead: Option<(Uuid, &IdentityKey)> = None;
     for key in keys {
         let Some(found) = world.identified(key) else {
@@ -70,7 +77,11 @@ fn person<'a>(
     }
     let (mut person, mut by) = match lead {
         Some(lead) => lead,
-        None => (create(world, &keys[0], seen, ids), &keys[0]),
+        None => {
+            let free = claims.person.filter(|id| world.actor(*id).is_none());
+            let id = free.unwrap_or_else(|| ids.next());
+            (create(world, &keys[0], seen, id), &keys[0])
+        }
     };
     for key in keys {
         if world.identified(key).is_some() {
@@ -81,7 +92,7 @@ fn person<'a>(
             .is_some_and(|known| known.count(key.kind) >= Actor::MAX_OF_A_KIND);
         if full {
             // The identity that they share is not one person's. Who it is, is for the stronger identity to say.
-            let other = create(world, key, seen, ids);
+            let other = create(world, key, seen, ids.next());
             if *key < *by {
                 keep_apart(world, other, person, by, seen);
                 (person, by) = (other, key);
@@ -98,8 +109,7 @@ fn person<'a>(
     (person, by)
 }
 
-fn create(world: &mut World, key: &IdentityKey, seen: Seen, ids: &dyn IdGen) -> Uuid {
-    let id = ids.next();
+fn create(world: &mut World, key: &IdentityKey, seen: Seen, id: Uuid) -> Uuid {
     let told = told_by(key, seen);
     world.add_actor(id, ActorKind::Person, seen.at);
     world.attach(key, id, &told);

@@ -30,6 +30,8 @@ pub struct World {
     decisions: Vec<Decision>,
     merged: Vec<(Uuid, Uuid, Told)>,
     linked: Vec<(Uuid, Told)>,
+    recorded: Vec<(Uuid, Uuid, Told)>,
+    recorded_accounts: Vec<(Uuid, Uuid)>,
 }
 
 #[derive(Debug)]
@@ -257,6 +259,16 @@ impl World {
         self.merged.push((from, into, told.clone()));
     }
 
+    /// A person was recorded by hand under an id of its own, and is `into`.
+    pub(super) fn note_recorded(&mut self, from: Uuid, into: Uuid, told: &Told) {
+        self.recorded.push((from, into, told.clone()));
+    }
+
+    /// A company was recorded by hand under an id of its own, and is `into`.
+    pub(super) fn note_recorded_account(&mut self, from: Uuid, into: Uuid) {
+        self.recorded_accounts.push((from, into));
+    }
+
     pub(super) fn note_link(&mut self, person: Uuid, told: &Told) {
         if self.was_known(person) {
             self.linked.push((person, told.clone()));
@@ -294,6 +306,7 @@ impl World {
                 });
             }
         }
+        self.finish_recorded(&mut changes);
         for (person, told) in std::mem::take(&mut self.linked) {
             // Of a person that was merged away since, `Merged` tells.
             let link = self
@@ -309,6 +322,24 @@ impl World {
             }
         }
         changes
+    }
+
+    fn finish_recorded(&mut self, changes: &mut Changes) {
+        for (from, into, told) in std::mem::take(&mut self.recorded) {
+            let into = self.follow(into);
+            let link = self.actor(into).and_then(|person| person.link.as_ref());
+            changes.announcements.push(Announcement::Merged {
+                from,
+                into,
+                account: link.map(|link| link.account),
+                told,
+            });
+        }
+        for (from, into) in std::mem::take(&mut self.recorded_accounts) {
+            changes
+                .announcements
+                .push(Announcement::AccountMerged { from, into });
+        }
     }
 
     fn finish_accounts(&mut self, changes: &mut Changes) {

@@ -22,7 +22,8 @@ pub struct Accepted {
     pub org: OrgId,
     /// Its signals.
     pub signals: Vec<Signal>,
-    /// What each says about who and for which company.
+    /// What each says about who and for which company. A statement of crm has claims and no signals: nothing is told as
+    /// resolved then.
     pub claims: Vec<(Claims, Seen)>,
     /// W3C trace context of its acceptance.
     pub traceparent: Option<String>,
@@ -79,7 +80,7 @@ impl Accepted {
 }
 
 /// Postgres keeps microseconds; what is in memory must compare equal with what was read back.
-fn micros(at: Timestamp) -> Timestamp {
+pub(super) fn micros(at: Timestamp) -> Timestamp {
     at.round(
         jiff::TimestampRound::new()
             .smallest(Unit::Microsecond)
@@ -122,7 +123,7 @@ fn facts(actor: &Actor) -> ActorFacts<'_> {
     }
 }
 
-fn unreadable(what: &str) -> HandlerError {
+pub(super) fn unreadable(what: &str) -> HandlerError {
     HandlerError::Poison(anyhow::anyhow!("the payload cannot be used: {what}"))
 }
 

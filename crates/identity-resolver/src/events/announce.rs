@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use contracts::events::v1::{AccountDiscovered, ContactIdentified, IdentityAccountLinked, IdentityMerged};
+use contracts::events::v1::{
+    AccountDiscovered, ContactIdentified, IdentityAccountLinked, IdentityAccountMerged, IdentityMerged,
+};
 use contracts::identity::v1::Identity;
 use contracts::{Envelope, Event, convert};
 use ids::{EventId, IdGen, OrgId};
@@ -28,6 +30,13 @@ pub fn announcements(org: OrgId, told: &[Announcement], now: Timestamp, ids: &dy
                 account,
                 told,
             } => telling.event(&merged(*from, *into, *account, told), *into),
+            Announcement::AccountMerged { from, into } => telling.event(
+                &IdentityAccountMerged {
+                    from_account_id: from.to_string(),
+                    account_id: into.to_string(),
+                },
+                *into,
+            ),
             Announcement::Linked {
                 person,
                 account,

@@ -5,10 +5,12 @@
 mod accepted;
 mod announce;
 mod resolved;
+mod stated;
 
 pub use accepted::{Accepted, AcceptedHandler, EVENT};
 pub use announce::announcements;
 pub use resolved::resolved;
+pub use stated::{COMPANIES, CompaniesHandler, PEOPLE, PeopleHandler, companies, people};
 
 use contracts::signals::v1::Resolution;
 

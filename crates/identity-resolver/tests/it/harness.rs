@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use contracts::events::v1::{AccountDiscovered, ContactIdentified, IdentityAccountLinked, IdentityMerged};
+use contracts::events::v1::{
+    AccountDiscovered, ContactIdentified, IdentityAccountLinked, IdentityAccountMerged, IdentityMerged,
+};
 use contracts::signals::v1::{AccountHint, Actor, Signal, SignalsAccepted, SignalsResolved};
 use contracts::{Encoding, Envelope, Event, Subject, convert};
 use eventbus::HandlerError;
@@ -38,6 +40,7 @@ pub struct Told {
     pub accounts: Vec<AccountDiscovered>,
     pub merged: Vec<IdentityMerged>,
     pub linked: Vec<IdentityAccountLinked>,
+    pub accounts_merged: Vec<IdentityAccountMerged>,
     pub resolved: Vec<SignalsResolved>,
 }
 
@@ -143,6 +146,7 @@ impl Told {
             AccountDiscovered::TYPE => self.accounts.push(envelope.open().unwrap()),
             IdentityMerged::TYPE => self.merged.push(envelope.open().unwrap()),
             IdentityAccountLinked::TYPE => self.linked.push(envelope.open().unwrap()),
+            IdentityAccountMerged::TYPE => self.accounts_merged.push(envelope.open().unwrap()),
             SignalsResolved::TYPE => self.resolved.push(envelope.open().unwrap()),
             other => panic!("{other} is not told by identity-resolver"),
         }

@@ -8,4 +8,5 @@ mod harness;
 mod lineage;
 mod replicas;
 mod service;
+mod stated;
 mod units;

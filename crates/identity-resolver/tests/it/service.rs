@@ -126,7 +126,9 @@ async fn batches_on_the_bus_are_resolved_and_poison_does_not_hold_them_up() {
         names,
         [
             ("identity-resolver/outbox", 0),
-            ("identity-resolver/signals.accepted", 1)
+            ("identity-resolver/signals.accepted", 1),
+            ("identity-resolver/people.stated", 0),
+            ("identity-resolver/companies.stated", 0),
         ]
     );
     running.lifecycle.stop(Duration::from_secs(5)).await.unwrap();

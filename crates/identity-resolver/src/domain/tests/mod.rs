@@ -197,6 +197,7 @@ impl Base {
             Announcement::Account(..) => "account",
             Announcement::Person(..) => "person",
             Announcement::Merged { .. } => "merged",
+            Announcement::AccountMerged { .. } => "account_merged",
             Announcement::Linked { .. } => "linked",
         };
         self.last.announcements.iter().map(name).collect()
