@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contracts::crm::v1::account_service_server::{AccountService, AccountServiceServer};
 use contracts::crm::v1::{
-    Account, GetAccountRequest, GetAccountResponse, ListAccountTimelineRequest, ListAccountTimelineResponse,
-    ListAccountsRequest, ListAccountsResponse, UpdateAccountRequest, UpdateAccountResponse,
+    Account, BatchCreateAccountsRequest, BatchCreateAccountsResponse, BatchUpdateAccountsRequest,
+    BatchUpdateAccountsResponse, CreateAccountRequest, CreateAccountResponse, DeleteAccountRequest,
+    DeleteAccountResponse, GetAccountRequest, GetAccountResponse, ListAccountTimelineRequest,
+    ListAccountTimelineResponse, ListAccountsRequest, ListAccountsResponse, UpdateAccountRequest,
+    UpdateAccountResponse, UpsertAccountRequest, UpsertAccountResponse,
 };
 use contracts::ops::v1::stage_service_server::{StageService, StageServiceServer};
 use contracts::ops::v1::{ListStagesRequest, ListStagesResponse, Stage};
@@ -345,6 +348,46 @@ impl AccountService for Fake {
         self.note(&request)?;
         Ok(Response::new(ListAccountTimelineResponse::default()))
     }
+
+    async fn create_account(
+        &self,
+        _: Request<CreateAccountRequest>,
+    ) -> Result<Response<CreateAccountResponse>, Status> {
+        Err(no_such_call())
+    }
+
+    async fn upsert_account(
+        &self,
+        _: Request<UpsertAccountRequest>,
+    ) -> Result<Response<UpsertAccountResponse>, Status> {
+        Err(no_such_call())
+    }
+
+    async fn delete_account(
+        &self,
+        _: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        Err(no_such_call())
+    }
+
+    async fn batch_create_accounts(
+        &self,
+        _: Request<BatchCreateAccountsRequest>,
+    ) -> Result<Response<BatchCreateAccountsResponse>, Status> {
+        Err(no_such_call())
+    }
+
+    async fn batch_update_accounts(
+        &self,
+        _: Request<BatchUpdateAccountsRequest>,
+    ) -> Result<Response<BatchUpdateAccountsResponse>, Status> {
+        Err(no_such_call())
+    }
+}
+
+/// The gateway's tests do not make this call.
+fn no_such_call() -> Status {
+    Status::unimplemented("not in this fake")
 }
 
 #[tonic::async_trait]
