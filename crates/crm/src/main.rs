@@ -14,9 +14,6 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Each phase of the shutdown has this long.
 const PHASE_BUDGET: Duration = Duration::from_secs(10);
 

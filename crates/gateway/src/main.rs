@@ -11,10 +11,6 @@ use lifecycle::Lifecycle;
 use store::Stores;
 use telemetry::Metrics;
 
-/// The public side of DevSignal: REST, gRPC, events, receivers.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::report::{Results, Row};
 use crate::load::http::{Connection, get};
@@ -47,13 +47,19 @@ pub async fn fill(pool: &PgPool, org: &str) -> anyhow::Result<()> {
 
 /// Copies of one account that the system made itself, so that this file does not know crm's columns.
 async fn fill_accounts(pool: &PgPool, org: uuid::Uuid, count: i64) -> anyhow::Result<()> {
-    sqlx::query(
-        "INSERT INTO crm.accounts
-         SELECT (jsonb_populate_record(one.account, jsonb_build_object(
+    let (columns,): (String,) = sqlx::query_as(
+        "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+         WHERE table_schema = 'crm' AND table_name = 'accounts' AND is_generated = 'NEVER'",
+    )
+    .fetch_one(pool)
+    .await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO crm.accounts ({columns})
+         SELECT {columns} FROM (SELECT (jsonb_populate_record(one.account, jsonb_build_object(
              'id', gen_random_uuid(), 'name', 'Filled ' || n, 'domain', 'filled' || n || '.example', 'github_org', NULL,
              'score', (n * 7919) % 101))).*
-         FROM (SELECT account FROM crm.accounts account WHERE org_id = $1 LIMIT 1) one, generate_series(1, $2) n",
-    )
+         FROM (SELECT account FROM crm.accounts account WHERE org_id = $1 LIMIT 1) one, generate_series(1, $2) n) filled",
+    )))
     .bind(org)
     .bind(count)
     .execute(pool)

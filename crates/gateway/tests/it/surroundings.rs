@@ -220,7 +220,11 @@ async fn methods_and_paths_that_do_not_exist_are_told_apart() {
             format!("/api/v1/sources/{KNOWN}"),
             "DELETE, GET, HEAD, OPTIONS, PATCH",
         ),
-        (Method::TRACE, "/api/v1/accounts".to_owned(), "GET, HEAD, OPTIONS, POST, PUT"),
+        (
+            Method::TRACE,
+            "/api/v1/accounts".to_owned(),
+            "GET, HEAD, OPTIONS, POST, PUT",
+        ),
     ] {
         let response = gateway.request(method.clone(), &path).send().await.unwrap();
         assert_eq!(response.headers()["allow"], allow, "{method} {path}");
