@@ -136,19 +136,22 @@ async fn page(world: &World, (list, sort, filters): Case, cursor: Option<&str>) 
     let records = &world.records;
     match list {
         "deals" => {
-            let page = records.list_deals(&scope, &request).await.unwrap();
+            let page = records.list_deals(&scope, &request, None).await.unwrap();
             (page.items.len(), page.next_cursor)
         }
         "tasks" => {
-            let page = records.list_work::<Task>(&scope, &request).await.unwrap();
+            let page = records.list_work::<Task>(&scope, &request, None).await.unwrap();
             (page.items.len(), page.next_cursor)
         }
         "activities" => {
-            let page = records.list_work::<Activity>(&scope, &request).await.unwrap();
+            let page = records
+                .list_work::<Activity>(&scope, &request, None)
+                .await
+                .unwrap();
             (page.items.len(), page.next_cursor)
         }
         _ => {
-            let page = records.list_work::<Note>(&scope, &request).await.unwrap();
+            let page = records.list_work::<Note>(&scope, &request, None).await.unwrap();
             (page.items.len(), page.next_cursor)
         }
     }
