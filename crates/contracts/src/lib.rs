@@ -33,7 +33,7 @@ macro_rules! packages {
 packages! {
     signals => "devsignal.signals.v1", "Signals: what developers did.";
     identity => "devsignal.identity.v1", "Identities of persons.";
-    crm => "devsignal.crm.v1", "Accounts and contacts.";
+    crm => "devsignal.crm.v1", "Accounts, contacts, deals, and what is done about them.";
     scores => "devsignal.scores.v1", "Scores with evidence.";
     events => "devsignal.events.v1", "Public events.";
     ops => "devsignal.ops.v1", "Operations between our own services.";

@@ -7,7 +7,7 @@ use contracts::crm::v1::account_service_server::AccountService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::given::{check_batch, extras, list_of, verdict, writing};
+use super::given::{check_batch, extras, list_of, tree, verdict, writing};
 use super::{answer, enter, id, serve};
 use crate::domain::account::Account;
 use crate::domain::edit::{AccountEdit, Problems};
@@ -39,7 +39,11 @@ impl AccountApi {
     ) -> Result<crm::ListAccountsResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
-        let page = self.records.list_accounts(&scope, &list_of!(asked)).await?;
+        let tree = tree(asked.r#where.as_ref());
+        let page = self
+            .records
+            .list_accounts(&scope, &list_of!(asked), tree.as_ref())
+            .await?;
         Ok(crm::ListAccountsResponse {
             data: page.items.iter().map(wire::account).collect(),
             next_cursor: page.next_cursor,

@@ -5,7 +5,7 @@ use contracts::crm::v1::activity_service_server::ActivityService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::given::{links, list_of, plain_id, time, writing};
+use super::given::{links, list_of, plain_id, time, tree, writing};
 use super::{answer, enter, serve};
 use crate::domain::edit::Problems;
 use crate::domain::work::{ACTIVITY_TYPES, Activity, ActivityEdit, MAX_TITLE};
@@ -37,9 +37,10 @@ impl ActivityApi {
     ) -> Result<crm::ListActivitiesResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
+        let tree = tree(asked.r#where.as_ref());
         let page = self
             .records
-            .list_work::<Activity>(&scope, &list_of!(asked))
+            .list_work::<Activity>(&scope, &list_of!(asked), tree.as_ref())
             .await?;
         Ok(crm::ListActivitiesResponse {
             data: page.items.iter().map(wire::activity).collect(),

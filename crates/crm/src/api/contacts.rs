@@ -7,7 +7,7 @@ use contracts::crm::v1::contact_service_server::ContactService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::given::{check_batch, extras, list_of, verdict, writing};
+use super::given::{check_batch, extras, list_of, tree, verdict, writing};
 use super::{answer, enter, id, serve};
 use crate::domain::contact::Contact;
 use crate::domain::edit::{ContactEdit, Problems};
@@ -39,7 +39,11 @@ impl ContactApi {
     ) -> Result<crm::ListContactsResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
-        let page = self.records.list_contacts(&scope, &list_of!(asked)).await?;
+        let tree = tree(asked.r#where.as_ref());
+        let page = self
+            .records
+            .list_contacts(&scope, &list_of!(asked), tree.as_ref())
+            .await?;
         Ok(crm::ListContactsResponse {
             data: page.items.iter().map(wire::contact).collect(),
             next_cursor: page.next_cursor,

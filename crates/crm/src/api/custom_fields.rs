@@ -139,18 +139,18 @@ fn definition(asked: crm::CreateCustomFieldRequest) -> Result<Definition, CrmErr
         let message = "a key has 1 to 50 characters of a-z, 0-9 and _, and begins with a letter";
         problems.add("/key", "invalid_key", message.to_owned());
     }
-    let label = problems.line(
-        "/label",
-        Some(asked.label).filter(|label| !label.is_empty()),
-        MAX_LABEL,
-    );
+    let label = problems.line("/label", asked.label.filter(|label| !label.is_empty()), MAX_LABEL);
     let options = options(&mut problems, "/options", asked.options);
     let (Some(object), Some(kind)) = (object, kind) else {
         return Err(CrmError::Invalid(problems.unless(()).err().unwrap_or_default()));
     };
-    let reference = reference(&mut problems, kind, &asked.reference_object);
-    check_limits(&mut problems, kind, &options, asked.unique);
-    let pattern = pattern(&mut problems, kind, asked.pattern);
+    let reference = reference(
+        &mut problems,
+        kind,
+        asked.reference_object.as_deref().unwrap_or_default(),
+    );
+    check_limits(&mut problems, kind, &options, asked.unique.unwrap_or(false));
+    let pattern = pattern(&mut problems, kind, asked.pattern.unwrap_or_default());
     let epoch = jiff::Timestamp::UNIX_EPOCH;
     let mut field = Definition {
         id: uuid::Uuid::nil(),
@@ -158,8 +158,8 @@ fn definition(asked: crm::CreateCustomFieldRequest) -> Result<Definition, CrmErr
         label: label.unwrap_or_else(|| asked.key.clone()),
         key: asked.key,
         kind,
-        required: asked.required,
-        unique: asked.unique,
+        required: asked.required.unwrap_or(false),
+        unique: asked.unique.unwrap_or(false),
         pattern,
         options,
         reference,

@@ -10,7 +10,7 @@ use rpc::Access;
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
-use super::given::{extras, list_of, plain_id, values, writing};
+use super::given::{extras, list_of, plain_id, tree, values, writing};
 use super::{answer, enter, serve};
 use crate::domain::custom::fits_money;
 use crate::domain::deal::{DealEdit, Money};
@@ -46,7 +46,11 @@ impl DealApi {
     ) -> Result<crm::ListDealsResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
-        let page = self.records.list_deals(&scope, &list_of!(asked)).await?;
+        let tree = tree(asked.r#where.as_ref());
+        let page = self
+            .records
+            .list_deals(&scope, &list_of!(asked), tree.as_ref())
+            .await?;
         Ok(crm::ListDealsResponse {
             data: page.items.iter().map(wire::deal).collect(),
             next_cursor: page.next_cursor,

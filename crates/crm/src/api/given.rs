@@ -77,6 +77,11 @@ pub(super) fn list<'a>(
     }
 }
 
+/// The full filter of a list.
+pub(super) fn tree(filter: Option<&Struct>) -> Option<serde_json::Map<String, Value>> {
+    filter.map(convert::from_struct)
+}
+
 /// The values of a list.
 pub(super) fn values(list: Option<ListValue>) -> Option<Vec<Value>> {
     list.map(|list| list.values.iter().map(convert::from_value).collect())

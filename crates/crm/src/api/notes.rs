@@ -5,7 +5,7 @@ use contracts::crm::v1::note_service_server::NoteService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::given::{links, list_of, plain_id, writing};
+use super::given::{links, list_of, plain_id, tree, writing};
 use super::{answer, enter, serve};
 use crate::domain::edit::Problems;
 use crate::domain::work::{Note, NoteEdit};
@@ -34,7 +34,11 @@ impl NoteApi {
     ) -> Result<crm::ListNotesResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
-        let page = self.records.list_work::<Note>(&scope, &list_of!(asked)).await?;
+        let tree = tree(asked.r#where.as_ref());
+        let page = self
+            .records
+            .list_work::<Note>(&scope, &list_of!(asked), tree.as_ref())
+            .await?;
         Ok(crm::ListNotesResponse {
             data: page.items.iter().map(wire::note).collect(),
             next_cursor: page.next_cursor,

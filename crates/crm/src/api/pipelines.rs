@@ -139,17 +139,13 @@ fn stages(problems: &mut Problems, given: &[crm::StageInput]) -> Vec<StageDraft>
                 "a key stands once in a pipeline".to_owned(),
             );
         }
-        let kind = problems.word(
-            &place("kind"),
-            Some(stage.kind.as_str()),
-            &["open", "won", "lost"],
-        );
+        let kind = problems.word(&place("kind"), stage.kind.as_deref(), &["open", "won", "lost"]);
         let kind = kind
             .flatten()
             .and_then(deal::Status::parse)
             .unwrap_or(deal::Status::Open);
         let names: Vec<&'static str> = Milestone::ALL.iter().map(|m| m.name()).collect();
-        let milestone = problems.word(&place("milestone"), Some(stage.milestone.as_str()), &names);
+        let milestone = problems.word(&place("milestone"), stage.milestone.as_deref(), &names);
         let milestone = milestone.flatten().and_then(Milestone::parse);
         if milestone.is_some() {
             if kind != deal::Status::Open {
@@ -164,11 +160,11 @@ fn stages(problems: &mut Problems, given: &[crm::StageInput]) -> Vec<StageDraft>
             }
             newest = milestone;
         }
-        let name = if stage.name.is_empty() {
-            &stage.key
-        } else {
-            &stage.name
-        };
+        let name = stage
+            .name
+            .as_ref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or(&stage.key);
         stages.push(StageDraft {
             key: stage.key.clone(),
             name: problems

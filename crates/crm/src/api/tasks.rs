@@ -5,7 +5,7 @@ use contracts::crm::v1::task_service_server::TaskService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
-use super::given::{links, list_of, plain_id, time, writing};
+use super::given::{links, list_of, plain_id, time, tree, writing};
 use super::{answer, enter, serve};
 use crate::domain::edit::Problems;
 use crate::domain::work::{MAX_TITLE, Task, TaskEdit};
@@ -34,7 +34,11 @@ impl TaskApi {
     ) -> Result<crm::ListTasksResponse, CrmError> {
         let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
         let mut asked = request.into_inner();
-        let page = self.records.list_work::<Task>(&scope, &list_of!(asked)).await?;
+        let tree = tree(asked.r#where.as_ref());
+        let page = self
+            .records
+            .list_work::<Task>(&scope, &list_of!(asked), tree.as_ref())
+            .await?;
         Ok(crm::ListTasksResponse {
             data: page.items.iter().map(wire::task).collect(),
             next_cursor: page.next_cursor,

@@ -7,6 +7,7 @@
 use ::store::{OrgScope, Tx};
 use contracts::convert::timestamp;
 use contracts::crm::v1 as crm;
+use errors::{ApiError, ErrorCode};
 use ids::AccountId;
 
 use super::custom_fields::conflict;
@@ -54,7 +55,7 @@ impl Records {
                         self.change_account(tx, write, &before, draft).await
                     }
                     ([one, ..], false) => Err(conflict(&format!("the account is known already: {one}"))),
-                    _ => Err(conflict("several accounts are known by this domain")),
+                    _ => Err(CrmError::Api(ApiError::new(ErrorCode::AmbiguousMatch, "several accounts are known by this domain"))),
                 }
             }),
         )

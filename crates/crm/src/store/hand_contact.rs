@@ -7,7 +7,7 @@
 use ::store::{OrgScope, Tx};
 use contracts::convert::timestamp;
 use contracts::crm::v1 as crm;
-use errors::FieldError;
+use errors::{ApiError, ErrorCode, FieldError};
 use ids::{AccountId, ContactId, EventId};
 
 use super::contact_counts::CountChanges;
@@ -96,7 +96,7 @@ impl Records {
                             self.change_contact(tx, write, &before, draft).await
                         }
                         ([one, ..], false) => Err(conflict(&format!("the contact is known already: {one}"))),
-                        _ => Err(conflict("several contacts are known by this address")),
+                        _ => Err(CrmError::Api(ApiError::new(ErrorCode::AmbiguousMatch, "several contacts are known by this address"))),
                     },
                 }
             }),

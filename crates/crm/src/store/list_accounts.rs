@@ -1,12 +1,12 @@
 //! Lists of accounts.
 
 use ::store::OrgScope;
-use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use ::store::list::{Field, Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use ::store::paging::Page;
 
 use super::account_rows::{AccountRow, account_columns};
 use super::custom_lists::{self, sorted_table};
-use super::{Records, converted};
+use super::{Records, Tree, converted};
 use crate::domain::account::Account;
 use crate::domain::extras::Object;
 use crate::error::CrmError;
@@ -130,6 +130,70 @@ fn spec(request: &ListRequest<'_>) -> &'static ListSpec {
     }
 }
 
+/// What full filters may name.
+const FIELDS: &[Field] = &[
+    Field {
+        name: "name",
+        column: "t.name",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "domain",
+        column: "t.domain",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "githubOrg",
+        column: "t.github_org",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "employees",
+        column: "t.employees",
+        kind: Kind::Int,
+    },
+    Field {
+        name: "industry",
+        column: "t.industry",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "country",
+        column: "t.country",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "fundingStage",
+        column: "t.funding_stage",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "score",
+        column: "t.score",
+        kind: Kind::Int,
+    },
+    Field {
+        name: "contactCount",
+        column: "t.contact_count",
+        kind: Kind::Int,
+    },
+    Field {
+        name: "ownerId",
+        column: "t.owner_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "createdAt",
+        column: "t.created_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "updatedAt",
+        column: "t.updated_at",
+        kind: Kind::Time,
+    },
+];
+
 impl Records {
     /// A page of accounts.
     ///
@@ -139,6 +203,7 @@ impl Records {
         &self,
         scope: &OrgScope,
         request: &ListRequest<'_>,
+        tree: Tree<'_>,
     ) -> Result<AccountList, CrmError> {
         let mut tx = self.db.begin(scope).await?;
         let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Account, request).await?;
@@ -148,7 +213,7 @@ impl Records {
         } else {
             spec(&request)
         };
-        let query = spec.prepare(scope, "ListAccounts", &request)?;
+        let query = spec.prepare_where(scope, "ListAccounts", &request, FIELDS, tree)?;
         let page: Page<AccountRow> = query.fetch(&mut tx).await?;
         tx.commit().await?;
         converted(page)

@@ -1,12 +1,12 @@
 //! Lists of contacts.
 
 use ::store::OrgScope;
-use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use ::store::list::{Field, Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use ::store::paging::Page;
 
 use super::contact_rows::{ContactRow, contact_columns};
 use super::custom_lists::{self, sorted_table};
-use super::{Records, converted, identity_rows};
+use super::{Records, Tree, converted, identity_rows};
 use crate::domain::contact::Contact;
 use crate::domain::extras::Object;
 use crate::error::CrmError;
@@ -88,6 +88,60 @@ const BY_CUSTOM: ListSpec = ListSpec {
     ..CONTACTS
 };
 
+/// What full filters may name.
+const FIELDS: &[Field] = &[
+    Field {
+        name: "name",
+        column: "t.name",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "email",
+        column: "t.email",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "title",
+        column: "t.title",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "company",
+        column: "t.company",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "accountId",
+        column: "t.account_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "ownerId",
+        column: "t.owner_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "firstSeenAt",
+        column: "t.first_seen_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "lastSeenAt",
+        column: "t.last_seen_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "createdAt",
+        column: "t.created_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "updatedAt",
+        column: "t.updated_at",
+        kind: Kind::Time,
+    },
+];
+
 impl Records {
     /// A page of contacts with their identities.
     ///
@@ -97,6 +151,7 @@ impl Records {
         &self,
         scope: &OrgScope,
         request: &ListRequest<'_>,
+        tree: Tree<'_>,
     ) -> Result<ContactList, CrmError> {
         let mut tx = self.db.begin(scope).await?;
         let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Contact, request).await?;
@@ -105,7 +160,7 @@ impl Records {
         } else {
             &CONTACTS
         };
-        let query = spec.prepare(scope, "ListContacts", &rewritten.request())?;
+        let query = spec.prepare_where(scope, "ListContacts", &rewritten.request(), FIELDS, tree)?;
         let page: Page<ContactRow> = query.fetch(&mut tx).await?;
         let mut page = converted::<ContactRow, Contact>(page)?;
         identity_rows::fill(&mut tx, scope, &mut page.items).await?;

@@ -1,7 +1,7 @@
 //! Lists of deals, and of their moves.
 
 use ::store::OrgScope;
-use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use ::store::list::{Field, Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
 use ::store::paging::{Cursor, Fingerprint, Page, PageRequest, invalid_cursor};
 use ::store::{ToSqlx as _, Ts};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::custom_lists::{self, sorted_table};
 use super::deal_rows::{self, DealRow, MoveRow, deal_columns};
-use super::{Records, converted};
+use super::{Records, Tree, converted};
 use crate::domain::deal::{Deal, Move};
 use crate::domain::extras::Object;
 use crate::error::CrmError;
@@ -107,6 +107,70 @@ const BY_CUSTOM: ListSpec = ListSpec {
     ..DEALS
 };
 
+/// What full filters may name.
+const FIELDS: &[Field] = &[
+    Field {
+        name: "name",
+        column: "t.name",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "accountId",
+        column: "t.account_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "pipelineId",
+        column: "t.pipeline_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "stageId",
+        column: "t.stage_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "ownerId",
+        column: "t.owner_id",
+        kind: Kind::Uuid,
+    },
+    Field {
+        name: "expectedCloseOn",
+        column: "t.expected_close_on",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "amount",
+        column: "t.amount_units",
+        kind: Kind::Int,
+    },
+    Field {
+        name: "closeReason",
+        column: "t.close_reason",
+        kind: Kind::Text,
+    },
+    Field {
+        name: "closedAt",
+        column: "t.closed_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "stageSince",
+        column: "t.stage_since",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "createdAt",
+        column: "t.created_at",
+        kind: Kind::Time,
+    },
+    Field {
+        name: "updatedAt",
+        column: "t.updated_at",
+        kind: Kind::Time,
+    },
+];
+
 impl Records {
     /// A page of deals with their contacts.
     ///
@@ -116,11 +180,12 @@ impl Records {
         &self,
         scope: &OrgScope,
         request: &ListRequest<'_>,
+        tree: Tree<'_>,
     ) -> Result<Page<Deal>, CrmError> {
         let mut tx = self.db.begin(scope).await?;
         let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Deal, request).await?;
         let spec = if rewritten.by_custom { &BY_CUSTOM } else { &DEALS };
-        let query = spec.prepare(scope, "ListDeals", &rewritten.request())?;
+        let query = spec.prepare_where(scope, "ListDeals", &rewritten.request(), FIELDS, tree)?;
         let page: Page<DealRow> = query.fetch(&mut tx).await?;
         let mut page = converted::<DealRow, Deal>(page)?;
         deal_rows::fill(&mut tx, scope, &mut page.items).await?;

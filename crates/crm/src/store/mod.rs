@@ -72,6 +72,9 @@ pub use writing::{Did, Write};
 
 use writing::in_tx;
 
+/// A full filter, if one is given.
+pub type Tree<'a> = Option<&'a serde_json::Map<String, serde_json::Value>>;
+
 /// The service's records.
 #[derive(Clone)]
 pub struct Records {

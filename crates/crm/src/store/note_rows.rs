@@ -1,6 +1,6 @@
 //! Rows of `notes`, and the events that tell of them.
 
-use ::store::list::ListSpec;
+use ::store::list::{Field, Kind, ListSpec};
 use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
 use contracts::events::v1 as events;
 use ids::{AccountId, ContactId};
@@ -49,6 +49,43 @@ impl From<NoteRow> for Note {
 }
 
 impl Stored for Note {
+    const FIELDS: &'static [Field] = &[
+        Field {
+            name: "body",
+            column: "t.body",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "createdBy",
+            column: "t.created_by",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "accountId",
+            column: "t.account_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "contactId",
+            column: "t.contact_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "dealId",
+            column: "t.deal_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "createdAt",
+            column: "t.created_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "updatedAt",
+            column: "t.updated_at",
+            kind: Kind::Time,
+        },
+    ];
     type Row = NoteRow;
     const TABLE: &'static str = "notes";
     const LIST: &'static str = "ListNotes";

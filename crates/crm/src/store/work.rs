@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use ::store::list::{Filter, Kind, ListRequest, ListSpec, Match};
+use ::store::list::{Field, Filter, Kind, ListRequest, ListSpec, Match};
 use ::store::paging::Page;
 use ::store::{OrgScope, Tx};
 use errors::FieldError;
@@ -11,7 +11,7 @@ use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::{Records, Write, check_version, entries, extras, in_tx};
+use super::{Records, Tree, Write, check_version, entries, extras, in_tx};
 use crate::domain::extras::Object;
 use crate::domain::work::{Links, Stamp, Work};
 use crate::error::CrmError;
@@ -41,6 +41,8 @@ pub trait Stored: Work {
     const TABLE: &'static str;
     /// Its list.
     const SPEC: ListSpec;
+    /// What full filters may name.
+    const FIELDS: &'static [Field];
     /// The list's name in cursors.
     const LIST: &'static str;
 
@@ -87,8 +89,9 @@ impl Records {
         &self,
         scope: &OrgScope,
         request: &ListRequest<'_>,
+        tree: Tree<'_>,
     ) -> Result<Page<W>, CrmError> {
-        let query = W::SPEC.prepare(scope, W::LIST, request)?;
+        let query = W::SPEC.prepare_where(scope, W::LIST, request, W::FIELDS, tree)?;
         let mut tx = self.db.begin(scope).await?;
         let page: Page<W::Row> = query.fetch(&mut tx).await?;
         tx.commit().await?;

@@ -1,6 +1,6 @@
 //! Rows of `tasks` and `activities`, and the events that tell of them.
 
-use ::store::list::{Filter, Kind, ListSpec, Match, Sort, SortKind};
+use ::store::list::{Field, Filter, Kind, ListSpec, Match, Sort, SortKind};
 use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
 use contracts::events::v1 as events;
 use ids::{AccountId, ContactId};
@@ -63,6 +63,53 @@ impl From<TaskRow> for Task {
 }
 
 impl Stored for Task {
+    const FIELDS: &'static [Field] = &[
+        Field {
+            name: "title",
+            column: "t.title",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "assigneeId",
+            column: "t.assignee_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "dueAt",
+            column: "t.due_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "completedAt",
+            column: "t.completed_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "accountId",
+            column: "t.account_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "contactId",
+            column: "t.contact_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "dealId",
+            column: "t.deal_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "createdAt",
+            column: "t.created_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "updatedAt",
+            column: "t.updated_at",
+            kind: Kind::Time,
+        },
+    ];
     type Row = TaskRow;
     const TABLE: &'static str = "tasks";
     const LIST: &'static str = "ListTasks";
@@ -216,6 +263,63 @@ impl From<ActivityRow> for Activity {
 }
 
 impl Stored for Activity {
+    const FIELDS: &'static [Field] = &[
+        Field {
+            name: "type",
+            column: "t.type",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "subject",
+            column: "t.subject",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "direction",
+            column: "t.direction",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "occurredAt",
+            column: "t.occurred_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "durationMinutes",
+            column: "t.duration_minutes",
+            kind: Kind::Int,
+        },
+        Field {
+            name: "ownerId",
+            column: "t.owner_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "accountId",
+            column: "t.account_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "contactId",
+            column: "t.contact_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "dealId",
+            column: "t.deal_id",
+            kind: Kind::Uuid,
+        },
+        Field {
+            name: "createdAt",
+            column: "t.created_at",
+            kind: Kind::Time,
+        },
+        Field {
+            name: "updatedAt",
+            column: "t.updated_at",
+            kind: Kind::Time,
+        },
+    ];
     type Row = ActivityRow;
     const TABLE: &'static str = "activities";
     const LIST: &'static str = "ListActivities";

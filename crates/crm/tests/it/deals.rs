@@ -332,7 +332,7 @@ async fn pipelines_keep_their_rules() {
     );
     let input = |key: &str, kind: &str| crm::StageInput {
         key: key.to_owned(),
-        kind: kind.to_owned(),
+        kind: Some(kind.to_owned()),
         ..crm::StageInput::default()
     };
     let stages = vec![input("new", "open"), input("won", "won"), input("lost", "lost")];
@@ -473,4 +473,43 @@ async fn nothing_of_a_deal_reaches_another_organization() {
         failure(notes.create_note(stranger.asks(note)).await).2,
         [("/dealId".to_owned(), "not_found".to_owned())]
     );
+}
+
+#[tokio::test]
+async fn a_full_filter_finds_deals_and_refuses_what_it_does_not_know() {
+    let world = World::new().await;
+    let served = world.serve_alone().await;
+    let org = new_org();
+    for (name, units) in [("a", 10), ("b", 200), ("c", 3_000)] {
+        let amount = Some(crm::Money {
+            currency: "EUR".into(),
+            units,
+            nanos: 0,
+        });
+        create(
+            &world,
+            &served,
+            org,
+            crm::CreateDealRequest { amount, ..deal(name) },
+        )
+        .await;
+    }
+    let ask = |tree: serde_json::Value| {
+        let tree = contracts::convert::to_struct(tree.as_object().unwrap().clone());
+        world.caller(org).asks(crm::ListDealsRequest {
+            sort: Some("name".into()),
+            r#where: Some(tree),
+            ..crm::ListDealsRequest::default()
+        })
+    };
+    let tree = serde_json::json!({"$or": [{"amount": {"$gte": 3000}}, {"name": "a"}]});
+    let page = deals(&served).list_deals(ask(tree)).await.unwrap().into_inner();
+    let names: Vec<_> = page.data.iter().map(|deal| deal.name.as_str()).collect();
+    assert_eq!(names, ["a", "c"]);
+    let refused = failure(
+        deals(&served)
+            .list_deals(ask(serde_json::json!({"nothing": 1})))
+            .await,
+    );
+    assert_eq!(refused.2[0].0, "/where/nothing");
 }

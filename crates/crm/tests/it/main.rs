@@ -16,6 +16,7 @@ mod orders;
 mod own_fields;
 mod pipeline;
 mod plans;
+mod plans_work;
 mod signals_fake;
 mod speed;
 mod state;

@@ -26,12 +26,8 @@ async fn define(world: &World, served: &Served, org: OrgId, key: &str, kind: &st
         } else {
             vec![]
         },
-        unique: key == "code",
-        pattern: if key == "code" {
-            "[A-Z]{3}".into()
-        } else {
-            String::new()
-        },
+        unique: Some(key == "code"),
+        pattern: (key == "code").then(|| "[A-Z]{3}".into()),
         ..crm::CreateCustomFieldRequest::default()
     };
     let answer = fields(served)

@@ -147,10 +147,10 @@ impl Asked {
         let scope = store::OrgScope::new(OrgId(Uuid::from_u128(BIG)));
         let request = self.request(cursor);
         if self.contacts {
-            let page = world.records.list_contacts(&scope, &request).await.unwrap();
+            let page = world.records.list_contacts(&scope, &request, None).await.unwrap();
             (page.items.len(), page.next_cursor)
         } else {
-            let page = world.records.list_accounts(&scope, &request).await.unwrap();
+            let page = world.records.list_accounts(&scope, &request, None).await.unwrap();
             (page.items.len(), page.next_cursor)
         }
     }

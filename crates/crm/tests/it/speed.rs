@@ -67,14 +67,14 @@ async fn count(world: &World) -> Vec<Duration> {
             let total = if contacts {
                 world
                     .records
-                    .list_contacts(&scope, &list)
+                    .list_contacts(&scope, &list, None)
                     .await
                     .unwrap()
                     .total_count
             } else {
                 world
                     .records
-                    .list_accounts(&scope, &list)
+                    .list_accounts(&scope, &list, None)
                     .await
                     .unwrap()
                     .total_count
