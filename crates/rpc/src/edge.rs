@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use errors::{ApiError, ErrorCode};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
@@ -126,7 +127,7 @@ where
             let response = match future {
                 None => unauthenticated().into_http(),
                 Some(future) => match shared.in_time(&method, future).await {
-                    Some(Ok(Ok(response))) => response,
+                    Some(Ok(Ok(response))) => blame(response),
                     Some(Ok(Err(error))) => return Err(error),
                     Some(Err(_)) => {
                         tracing::error!(rpc.method = %method, "handler panicked");
@@ -147,6 +148,21 @@ where
         };
         work.instrument(span).boxed()
     }
+}
+
+/// A message that cannot be decoded is the caller's fault; tonic calls it an internal error.
+fn blame(response: Response<Body>) -> Response<Body> {
+    let undecodable = response
+        .headers()
+        .get("grpc-message")
+        .is_some_and(|message| message.as_bytes().starts_with(b"failed%20to%20decode%20Protobuf"));
+    if undecodable && code(response.headers()) == "13" {
+        let detail = "the message is not one of this method's requests";
+        return ApiError::new(ErrorCode::ValidationFailed, detail)
+            .to_status()
+            .into_http();
+    }
+    response
 }
 
 impl Shared {

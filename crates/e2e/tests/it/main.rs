@@ -13,6 +13,7 @@ mod cli;
 mod contract_fuzz;
 mod faults;
 mod github;
+mod graphql;
 mod main_job;
 mod read_cost;
 mod restart;

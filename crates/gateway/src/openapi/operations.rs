@@ -140,6 +140,11 @@ fn body(route: &Route, schemas: &mut Schemas<'_>) -> Value {
     let without: Vec<&str> = without.iter().map(String::as_str).collect();
     let mut item = schemas.object(&route.input, Way::In, &without);
     if route.batch.is_none() {
+        if route.tells_of_each()
+            && let Some(items) = item.pointer_mut("/properties/items/items")
+        {
+            *items = judged_alone(items);
+        }
         return item;
     }
     if id.is_some() {

@@ -17,6 +17,7 @@ mod fakes;
 mod graphql;
 mod graphql_limits;
 mod grpc;
+mod grpc_bad_input;
 mod harness;
 mod idempotency;
 mod ingest;

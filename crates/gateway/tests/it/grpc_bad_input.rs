@@ -1,0 +1,167 @@
+//! The gRPC row of the bad-input matrix: whatever is sent is the sender's fault, and the server lives on.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use contracts::signals::v1::CreateSourceRequest;
+use prost::Message as _;
+use prost_types::value::Kind;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status};
+
+use crate::harness::Gateway;
+
+/// Messages as they are.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+async fn send(gateway: &Gateway, method: &str, message: Bytes, more: &[(&'static str, &str)]) -> Code {
+    let channel = Endpoint::from_shared(gateway.grpc.clone())
+        .unwrap()
+        .connect_lazy();
+    let mut client = Grpc::new(channel);
+    client.ready().await.unwrap();
+    let mut request = Request::new(message);
+    let metadata = request.metadata_mut();
+    metadata.insert(
+        "authorization",
+        format!("Bearer {}", gateway.key).parse().unwrap(),
+    );
+    for (name, value) in more {
+        metadata.insert(*name, value.parse().unwrap());
+    }
+    let began = Instant::now();
+    let answer = client.unary(request, method.parse().unwrap(), Raw).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{method}");
+    match answer {
+        Ok(_) => Code::Ok,
+        Err(status) => {
+            for inside in ["hunter2", ".rs", "/work", "127.0.0.1", "prost"] {
+                assert!(!status.message().contains(inside), "{}", status.message());
+            }
+            status.code()
+        }
+    }
+}
+
+fn nested(depth: usize) -> Bytes {
+    let mut value = prost_types::Value {
+        kind: Some(Kind::NumberValue(1.0)),
+    };
+    for _ in 0..depth {
+        value = prost_types::Value {
+            kind: Some(Kind::ListValue(prost_types::ListValue { values: vec![value] })),
+        };
+    }
+    let config = prost_types::Struct {
+        fields: [("a".to_owned(), value)].into(),
+    };
+    let request = CreateSourceRequest {
+        r#type: "github".into(),
+        name: "x".into(),
+        config: Some(config),
+        ..CreateSourceRequest::default()
+    };
+    request.encode_to_vec().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_refused_and_never_an_internal_error() {
+    let gateway = Gateway::start().await;
+    let get = "/devsignal.crm.v1.AccountService/GetAccount";
+    let create = "/devsignal.signals.v1.SourceService/CreateSource";
+    for (method, message, code) in [
+        (
+            get,
+            Bytes::from_static(b"\xff\xff\xff\xff"),
+            Code::InvalidArgument,
+        ),
+        (get, Bytes::from_static(b"\x0a\x20abc"), Code::InvalidArgument),
+        (get, Bytes::from_static(b"\x08\x01"), Code::InvalidArgument),
+        (
+            get,
+            Bytes::from_static(b"\x0a\x02\xff\xfe"),
+            Code::InvalidArgument,
+        ),
+        (get, Bytes::from_static(b"\x0a\x00"), Code::NotFound),
+        // A field of a newer release.
+        (get, Bytes::from_static(b"\xf8\x07\x01"), Code::NotFound),
+        (create, nested(300), Code::InvalidArgument),
+        (create, vec![b'x'; 5 << 20].into(), Code::OutOfRange),
+        (
+            "/devsignal.crm.v1.AccountService/Nope",
+            Bytes::new(),
+            Code::Unimplemented,
+        ),
+        (
+            "/devsignal.ops.v1.StageService/ListStages",
+            Bytes::new(),
+            Code::Unimplemented,
+        ),
+        ("/nope", Bytes::new(), Code::Unimplemented),
+    ] {
+        let first: Vec<u8> = message.iter().take(8).copied().collect();
+        let told = send(&gateway, method, message, &[]).await;
+        assert_eq!(told, code, "{method} {first:?}");
+    }
+    for timeout in ["0n", "99999999H", "abc", "-1S"] {
+        let told = send(
+            &gateway,
+            get,
+            Bytes::from_static(b"\x0a\x00"),
+            &[("grpc-timeout", timeout)],
+        )
+        .await;
+        assert!(
+            matches!(
+                told,
+                Code::NotFound | Code::DeadlineExceeded | Code::Cancelled | Code::InvalidArgument
+            ),
+            "{timeout} {told:?}"
+        );
+    }
+    let alive = send(
+        &gateway,
+        "/devsignal.crm.v1.AccountService/ListAccounts",
+        Bytes::new(),
+        &[],
+    )
+    .await;
+    assert_eq!(alive, Code::Ok);
+}
