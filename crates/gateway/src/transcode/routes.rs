@@ -371,7 +371,7 @@ mod tests {
         let id = change.batch.as_ref().unwrap().id.clone().unwrap();
         assert_eq!(id.name(), "source_id");
         // A method of its own takes the place.
-        assert!(found("PATCH", "/api/v1/accounts/batch").unwrap().batch.is_none());
+        assert!(found("POST", "/api/v1/signals/batch").unwrap().batch.is_none());
         assert!(found("GET", "/api/v1/sources").unwrap().reads);
     }
 }
