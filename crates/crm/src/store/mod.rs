@@ -7,6 +7,7 @@
 //! (advisory), persons (advisory, by id), contact rows, account rows by id, deals by id. Chains of merges can break the order; Postgres then ends one side, which starts again.
 
 mod account_rows;
+mod activity_rows;
 mod batch;
 mod contact_counts;
 mod contact_rows;
@@ -37,10 +38,10 @@ mod rate_account;
 mod read;
 mod retention;
 mod tags;
+mod task_rows;
 mod telling;
 mod timeline;
 mod work;
-mod work_rows;
 mod writing;
 
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::Records;
+use super::task_rows::CREATED;
 use super::work::{BY_ACCOUNT, BY_CONTACT, BY_DEAL, Stored};
-use super::work_rows::CREATED;
 use crate::domain::work::{Links, Note, Stamp, Work as _};
 use crate::error::CrmError;
 use crate::wire;
