@@ -15,6 +15,7 @@ mod faults;
 mod github;
 mod graphql;
 mod main_job;
+mod records;
 mod read_cost;
 mod restart;
 mod support;
