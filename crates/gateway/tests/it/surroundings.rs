@@ -213,7 +213,7 @@ async fn methods_and_paths_that_do_not_exist_are_told_apart() {
         (
             Method::DELETE,
             "/api/v1/accounts".to_owned(),
-            "GET, HEAD, OPTIONS",
+            "GET, HEAD, OPTIONS, POST, PUT",
         ),
         (
             Method::PUT,
