@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 
 fn main() -> anyhow::Result<()> {
@@ -19,15 +21,63 @@ fn main() -> anyhow::Result<()> {
     // Encoded by the compiler: messages of `prost_types` would lose the options' extensions, `google.api.http` above all.
     let descriptors = compiler.encode_file_descriptor_set();
     let set = compiler.file_descriptor_set();
+    let rules = rules(&compiler.descriptor_pool())?;
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors)?;
     std::fs::write(out.join("streaming.rs"), format!("{:?}", client_streaming(&set)))?;
+    std::fs::write(out.join("rules.rs"), rules)?;
     // Bytes instead of Vec<u8>: bodies travel through the gateway without a copy.
     tonic_prost_build::configure()
         .bytes(".devsignal.signals.v1")
         .compile_fds(set)?;
     Ok(())
+}
+
+/// The rule of every method of ours, as Rust. A method without one does not build.
+fn rules(pool: &DescriptorPool) -> anyhow::Result<String> {
+    let option = pool
+        .get_extension_by_name("devsignal.options.v1.access")
+        .context("the option devsignal.options.v1.access is missing")?;
+    let permissions = pool
+        .get_enum_by_name("devsignal.options.v1.Permission")
+        .context("the enum devsignal.options.v1.Permission is missing")?;
+    let mut lines = Vec::new();
+    for service in pool
+        .services()
+        .filter(|s| s.full_name().starts_with("devsignal."))
+    {
+        for method in service.methods() {
+            let value = method.options().get_extension(&option).into_owned();
+            let rule = value.as_message().context("the option is a message")?;
+            let field = |name: &str| rule.get_field_by_name(name).map(std::borrow::Cow::into_owned);
+            let resource = field("resource")
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            let number = field("permission")
+                .and_then(|v| v.as_enum_number())
+                .unwrap_or_default();
+            anyhow::ensure!(
+                number != 0 && !resource.is_empty(),
+                "{} says not who may call it: give it the option (devsignal.options.v1.access)",
+                method.full_name()
+            );
+            let name = permissions.get_value(number).context("an unknown permission")?;
+            let word = name.name().trim_start_matches("PERMISSION_").to_lowercase();
+            // `Self` is a word of Rust's own.
+            let variant = match word.as_str() {
+                "self" => "Self_".to_owned(),
+                _ => word[..1].to_uppercase() + &word[1..],
+            };
+            lines.push(format!(
+                "Rule {{ method: \"/{}/{}\", resource: {resource:?}, permission: Permission::{variant} }}",
+                service.full_name(),
+                method.name()
+            ));
+        }
+    }
+    lines.sort();
+    Ok(format!("[{}]", lines.join(",\n")))
 }
 
 fn client_streaming(set: &FileDescriptorSet) -> Vec<String> {

@@ -3,6 +3,7 @@
 //!
 //! Owns: the wire. Must not: do I/O, or hold any rule of a service.
 
+pub mod access;
 pub mod codec;
 pub mod convert;
 mod envelope;

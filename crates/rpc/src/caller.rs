@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use contracts::access::Permission;
 use errors::{ApiError, ErrorCode};
 use ids::OrgId;
 use tonic::{Request, Status};
 
-use crate::{Principal, Role};
+use crate::Principal;
 
 /// The caller of a request: who, and under which request id. Placed into the request by the server once the signature
 /// was verified, so that it cannot be had any other way.
@@ -60,39 +61,19 @@ impl Caller {
         &self.request_id
     }
 
-    /// Checks role and scopes against what the method needs. `resource` is the scope's first half, for example `signals`
-    /// of `signals:write`.
+    /// Checks role and scopes once more, for handlers whose need depends on the request. What a method always needs is
+    /// said by its rule and checked before its handler runs.
+    ///
+    /// # Errors
+    /// `permission_denied`.
     pub fn require(&self, access: Access, resource: &str) -> Result<(), ApiError> {
-        let allowed = match (self.principal.role, access) {
-            (Role::System, _) => true,
-            (_, Access::System) => false,
-            (Role::Owner | Role::Admin, _) | (Role::Member, Access::Read | Access::Write) => true,
-            (Role::Viewer, Access::Read) => true,
-            (Role::Member | Role::Viewer, _) => false,
+        let permission = match access {
+            Access::Read => Permission::Read,
+            Access::Write => Permission::Write,
+            Access::Admin => Permission::Admin,
+            Access::System => Permission::System,
         };
-        if allowed && self.in_scope(access, resource) {
-            return Ok(());
-        }
-        Err(ApiError::new(
-            ErrorCode::PermissionDenied,
-            "the credentials do not allow this",
-        ))
-    }
-
-    fn in_scope(&self, access: Access, resource: &str) -> bool {
-        let verb = match access {
-            Access::Read => "read",
-            Access::Write => "write",
-            Access::Admin => "admin",
-            Access::System => return true,
-        };
-        let scopes = &self.principal.scopes;
-        scopes.is_empty()
-            || scopes.iter().any(|scope| {
-                scope
-                    .split_once(':')
-                    .is_some_and(|(r, v)| (r == resource || r == "*") && (v == verb || v == "*"))
-            })
+        self.principal.allows(permission, resource)
     }
 
     /// The organization the call is for; a call for none is refused.
@@ -109,7 +90,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Actor;
+    use crate::{Actor, Role};
 
     fn caller(role: Role, scopes: &[&str]) -> Caller {
         let principal = Principal {

@@ -1,4 +1,4 @@
-//! The layer around every method: refuses calls without a verified principal, sets the deadline, continues the trace,
+//! The layer around every method: refuses calls without a verified principal or against the method's rule, sets the deadline, continues the trace,
 //! measures, and turns a panic into an answer.
 
 use std::borrow::Cow;
@@ -117,16 +117,16 @@ where
             request_id = caller.as_ref().map_or("", |c| &c.request_id),
         );
         TraceContext::extract_http(request.headers()).adopt(&span);
-        let allowed = caller.is_some() || OPEN_TO_ALL.iter().any(|open| method.starts_with(open));
+        let judged = judge(&method, caller.as_ref());
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
         let started = Instant::now();
-        let future = allowed.then(|| AssertUnwindSafe(self.inner.call(request)).catch_unwind());
+        let future = judged.map(|()| AssertUnwindSafe(self.inner.call(request)).catch_unwind());
         let work = async move {
             let response = match future {
-                None => unauthenticated().into_http(),
-                Some(future) => match shared.in_time(&method, future).await {
+                Err(refusal) => refusal.into_http(),
+                Ok(future) => match shared.in_time(&method, future).await {
                     Some(Ok(Ok(response))) => blame(response),
                     Some(Ok(Err(error))) => return Err(error),
                     Some(Err(_)) => {
@@ -163,6 +163,17 @@ fn blame(response: Response<Body>) -> Response<Body> {
             .into_http();
     }
     response
+}
+
+/// Whether the method may be called by this caller, by its rule in the policy table.
+fn judge(method: &str, caller: Option<&Caller>) -> Result<(), Status> {
+    if OPEN_TO_ALL.iter().any(|open| method.starts_with(open)) {
+        return Ok(());
+    }
+    let caller = caller.ok_or_else(unauthenticated)?;
+    let rule =
+        contracts::access::rule_of(method).ok_or_else(|| Status::unimplemented("there is no such method"))?;
+    Ok(caller.principal.check(rule)?)
 }
 
 impl Shared {

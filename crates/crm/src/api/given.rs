@@ -35,6 +35,7 @@ fn name_of(caller: &Caller) -> String {
         Actor::User(id) => format!("user:{id}"),
         Actor::ApiKey(id) => format!("api_key:{id}"),
         Actor::System(name) => format!("system:{name}"),
+        Actor::Nobody => "nobody".to_owned(),
     }
 }
 

@@ -133,8 +133,8 @@ pub(super) fn role_text(role: Role) -> &'static str {
         Role::Owner => "OWNER",
         Role::Admin => "ADMIN",
         Role::Member => "MEMBER",
-        // A key never has the system's role; the table refuses it.
-        Role::Viewer | Role::System => "VIEWER",
+        // A key never has the guest's or the system's role; the table refuses it.
+        Role::Viewer | Role::System | Role::Guest => "VIEWER",
     }
 }
 

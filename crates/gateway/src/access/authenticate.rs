@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use contracts::access::Rule;
 use errors::{ApiError, ErrorCode, ErrorDomain as _};
 use ids::{ApiKeyId, Clock, OrgId};
 use jiff::{SignedDuration, Timestamp};
 use moka::{future, sync};
-use rpc::{Access, Actor, Principal, Role};
+use rpc::{Actor, Principal};
 use sqlx::Row as _;
 use store::{PipelineDb, StoreError, ToSqlx, Ts};
 use subtle::ConstantTimeEq as _;
@@ -46,31 +47,12 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Checks role and scopes, as `rpc::Caller::require` does in the services, for what the gateway itself does.
+    /// Checks role and scopes by a rule of the policy table, before a service does it again.
     ///
     /// # Errors
     /// `permission_denied`.
-    pub fn require(&self, access: Access, resource: &str) -> Result<(), ApiError> {
-        let (by_role, verb) = match access {
-            Access::Read => (true, "read"),
-            Access::Write => (!matches!(self.principal.role, Role::Viewer), "write"),
-            Access::Admin => (matches!(self.principal.role, Role::Owner | Role::Admin), "admin"),
-            Access::System => (false, ""),
-        };
-        let scopes = &self.principal.scopes;
-        let by_scope = scopes.is_empty()
-            || scopes.iter().any(|scope| {
-                scope
-                    .split_once(':')
-                    .is_some_and(|(r, v)| (r == resource || r == "*") && (v == verb || v == "*"))
-            });
-        if by_role && by_scope {
-            return Ok(());
-        }
-        Err(ApiError::new(
-            ErrorCode::PermissionDenied,
-            "the credentials do not allow this",
-        ))
+    pub fn check(&self, rule: &Rule) -> Result<(), ApiError> {
+        self.principal.check(rule)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod admin;
 mod authenticate;
+pub mod by_hand;
 mod key;
 
 pub use admin::{NewKey, create_key, create_organization, revoke_key};

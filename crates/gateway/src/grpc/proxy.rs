@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use contracts::access::{Rule, rule_of};
 use errors::{ApiError, ErrorCode};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -50,6 +51,7 @@ pub struct ProxyParts {
 
 /// A public method.
 struct Method {
+    rule: &'static Rule,
     channel: Channel,
     class: Class,
 }
@@ -84,9 +86,11 @@ impl Proxy {
                     _ => Class::Write,
                 };
                 let path = format!("/{}/{}", service.full_name(), method.name());
+                let Some(rule) = rule_of(&path) else { continue };
                 methods.insert(
                     path,
                     Method {
+                        rule,
                         channel: channel.clone(),
                         class,
                     },
@@ -158,6 +162,7 @@ impl Shared {
         let taken = caller.buckets.take(method.class);
         *standing = Some(taken);
         taken.check()?;
+        caller.check(method.rule)?;
         let (head, body) = request.into_parts();
         let mut forwarded = Request::new(body);
         *forwarded.method_mut() = http::Method::POST;

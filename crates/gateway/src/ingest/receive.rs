@@ -11,12 +11,11 @@ use contracts::signals::v1::{IngestError, IngestSignalsResponse, IntakeRefusal, 
 use errors::{ApiError, ErrorCode, FieldError};
 use ids::Clock;
 use lifecycle::Lifecycle;
-use rpc::Access;
 use telemetry::Histogram;
 
 use super::lanes::{self, Calls};
 use super::verdicts;
-use crate::access::Credential;
+use crate::access::{Credential, by_hand};
 use crate::backends::Backends;
 use crate::config::{HttpSettings, IngestSettings};
 use crate::http::{BodyLimits, idempotency_key, json, json_body, no_parameters};
@@ -54,7 +53,7 @@ impl Ingest {
         batch: bool,
         settings: &HttpSettings,
     ) -> Result<HttpResponse, ApiError> {
-        caller.require(Access::Write, "signals")?;
+        caller.check(&by_hand::ingest())?;
         no_parameters(request)?;
         let idempotency_key = idempotency_key(request)?;
         let max_bytes = settings.max_body_bytes;

@@ -13,7 +13,6 @@ use eventbus::Bus;
 use futures::{Stream, StreamExt as _};
 use ids::Clock;
 use lifecycle::{Lifecycle, Phase};
-use rpc::Access;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,7 @@ use super::cursor::{Cursors, Place};
 use super::hub::Hub;
 use super::render::bus_type;
 use super::ring::Ring;
-use crate::access::{Authenticator, Credential};
+use crate::access::{Authenticator, Credential, by_hand};
 use crate::config::EventSettings;
 use crate::contract::Contract;
 use crate::http::unknown_parameter;
@@ -126,7 +125,7 @@ impl Streams {
         caller: &Credential,
         kind: &str,
     ) -> Result<impl Stream<Item = String> + Send + use<>, ApiError> {
-        caller.require(Access::Read, "events")?;
+        caller.check(&by_hand::EVENTS)?;
         let (guard, ring) = self.admit()?;
         let (wake, end, last) = ring.subscribe(caller.org);
         let connection = Connection::new(
@@ -167,7 +166,7 @@ impl Streams {
         request: &HttpRequest,
         caller: Arc<Credential>,
     ) -> Result<HttpResponse, ApiError> {
-        caller.require(Access::Read, "events")?;
+        caller.check(&by_hand::EVENTS)?;
         let wanted = Wanted::of(request)?;
         let shared = &self.shared;
         let not_yet = || ApiError::unavailable("the event stream is not available just now");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use contracts::access::{Rule, rule_of};
 use errors::ApiError;
 use http::uri::PathAndQuery;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
@@ -13,6 +14,8 @@ use crate::error::StartError;
 /// One endpoint.
 #[derive(Debug)]
 pub struct Route {
+    /// Who may use it.
+    pub rule: &'static Rule,
     /// HTTP method.
     pub http_method: &'static str,
     segments: Vec<Segment>,
@@ -117,10 +120,12 @@ impl Route {
             _ => return Err(fail("only `body: \"*\"` is supported")),
         };
         let service = method.parent_service().full_name().to_owned();
-        let grpc_path = format!("/{service}/{}", method.name())
+        let grpc_path: PathAndQuery = format!("/{service}/{}", method.name())
             .parse()
             .map_err(|_| fail("the name is not a path"))?;
+        let rule = rule_of(grpc_path.as_str()).ok_or_else(|| fail("no rule says who may call it"))?;
         Ok(Self {
+            rule,
             http_method,
             segments,
             service,
@@ -189,6 +194,7 @@ impl Route {
             None => &self.template,
         };
         Some(Self {
+            rule: self.rule,
             http_method: self.http_method,
             template: format!("{stem}/batch"),
             segments,
@@ -370,8 +376,8 @@ mod tests {
         let change = found("PATCH", "/api/v1/sources/batch").unwrap();
         let id = change.batch.as_ref().unwrap().id.clone().unwrap();
         assert_eq!(id.name(), "source_id");
-        // A handler of its own takes the place.
-        assert!(found("POST", "/api/v1/signals/batch").is_none_or(|route| route.batch.is_none()));
+        // A method of its own takes the place.
+        assert!(found("POST", "/api/v1/signals/batch").unwrap().batch.is_none());
         assert!(found("GET", "/api/v1/sources").unwrap().reads);
     }
 }

@@ -93,6 +93,7 @@ impl Transcoder {
         settings: &HttpSettings,
     ) -> Result<HttpResponse, ApiError> {
         let route = Arc::clone(&matched.route);
+        caller.check(route.rule)?;
         let body = if route.has_body {
             let max_bytes = if route.batch.is_some() || route.tells_of_each() {
                 settings.max_body_bytes

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod authorization;
 mod bad_input;
 mod contract;
 mod conventions;

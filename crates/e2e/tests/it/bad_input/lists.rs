@@ -251,9 +251,9 @@ pub(super) fn writes(subject: &Subject) -> Vec<Row> {
         post(json!({"type": "github", "name": "x", "status": "active"})),
         method(Method::PUT, "/api/v1/signals"),
         method(Method::DELETE, "/api/v1/signals"),
-        method(Method::POST, "/api/v1/accounts"),
+        method(Method::DELETE, "/api/v1/accounts"),
         method(Method::PUT, &account),
-        method(Method::DELETE, &account),
+        method(Method::POST, &account),
         method(Method::PATCH, "/api/v1/signals/batch"),
         method(Method::POST, "/api/v1/events"),
     ]
