@@ -237,20 +237,6 @@ async fn an_upsert_tells_what_it_did_and_needs_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_services_own_batch_takes_the_place_of_single_calls() {
-    let gateway = Gateway::start().await;
-    let body = json!({"items": [{"domain": "a.com"}]}).to_string();
-    let answer = gateway.post("/api/v1/accounts/batch", body).send().await.unwrap();
-    assert_eq!(answer.status(), 207);
-    let told: Value = answer.json().await.unwrap();
-    assert_eq!(
-        told["results"][0],
-        json!({"index": 0, "status": 201, "id": KNOWN, "outcome": "created"})
-    );
-    assert_eq!(gateway.seen.principals.lock().len(), 1, "one call for all");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_none_fails_whole() {
     let gateway = Gateway::start().await;
     let many = json!({"items": vec![json!({}); 1001]}).to_string();
