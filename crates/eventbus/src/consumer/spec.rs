@@ -164,10 +164,11 @@ impl ConsumerSpec {
         self.backoff.get(index).copied().unwrap_or(last)
     }
 
-    /// How long the broker waits for an answer before it gives the message to somebody else. A message may wait for a
-    /// handler as long as one run takes, then runs itself; what takes longer is kept alive by progress reports.
+    /// How long the broker waits for a word before it gives the message to somebody else: as long as what a killed process
+    /// had in hand is lost sight of. A message that waits for a handler, or is handled, for longer is kept alive by
+    /// progress reports.
     pub(crate) fn ack_wait(&self) -> Duration {
-        self.handler_timeout + Duration::from_secs(5)
+        self.handler_timeout.min(Duration::from_secs(10)) + Duration::from_secs(5)
     }
 
     /// Messages in this process's hands: those being handled and as many waiting, so that handlers never idle.
