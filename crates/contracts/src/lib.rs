@@ -3,11 +3,11 @@
 //!
 //! Owns: the wire. Must not: do I/O, or hold any rule of a service.
 
-pub mod access;
 pub mod codec;
 pub mod convert;
 mod envelope;
 mod event;
+mod rules;
 
 pub use envelope::{Encoding, Envelope, EnvelopeError, header};
 pub use event::{Event, StreamKind, Subject, SubjectError, filter_all_orgs, type_of};
@@ -17,6 +17,21 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 /// The paths of all methods whose callers send a stream: `/package.Service/Method`.
 pub const CLIENT_STREAMING_METHODS: &[&str] = &include!(concat!(env!("OUT_DIR"), "/streaming.rs"));
+
+/// Access: who calls, and who may call what.
+pub mod access {
+    pub use crate::rules::{Permission, RULES, Rule, rule_of};
+    /// Organizations, people, keys, audit.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::too_many_lines,
+        reason = "generated from proto/, where the comments are"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("devsignal.access.v1");
+    }
+}
 
 macro_rules! packages {
     ($($domain:ident => $package:literal, $doc:literal;)*) => {$(

@@ -10,7 +10,8 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::access::Authenticator;
+use crate::access::{self, Authenticator, Parts, Passwords, Tokens};
+use crate::audit::Audit;
 use crate::backends::Backends;
 use crate::config::Settings;
 use crate::contract::Contract;
@@ -28,7 +29,7 @@ use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::openapi;
 use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
-use crate::stream::{self, Parts, Streams};
+use crate::stream::{self, Streams};
 use crate::transcode::Transcoder;
 
 /// What the gateway is given.
@@ -80,6 +81,7 @@ pub(crate) fn hand_routes() -> HandRoutes {
         receiver::described(),
         docs::described(),
         graphql::described(),
+        access::described(),
     ];
     HandRoutes::new(all.concat())
 }
@@ -100,14 +102,15 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     let home = Home::here();
     let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
-    let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(&clock))?;
+    let shared = (&stores, &clock, &ids);
+    let (backends, tokens) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
     let limits = Limits::new(settings.limits.clone());
     let authenticator = Authenticator::new(
         &settings.access,
         stores.pipeline.clone(),
         home.clone(),
         Arc::clone(&clock),
-        limits,
+        (limits, tokens),
     );
     let idempotency = Idempotency::start(
         &settings.idempotency,
@@ -117,7 +120,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         Arc::clone(&ids),
         &lifecycle,
     );
-    let parts = Parts {
+    let parts = stream::Parts {
         bus,
         contract: contract.clone(),
         authenticator: authenticator.clone(),
@@ -158,4 +161,37 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     http::serve_admin(metrics, listeners.admin.into_std()?, &lifecycle)?;
     http::serve_public(&settings.http, edge, listeners.http.into_std()?, &lifecycle)?;
     Ok(())
+}
+
+/// The services behind the edge, the gateway's own access services among them, and the access tokens.
+fn behind(
+    settings: &Settings,
+    contract: &Contract,
+    (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
+    metrics: &Metrics,
+    lifecycle: &Lifecycle,
+) -> Result<(Backends, Tokens), StartError> {
+    let (listener, url) = access::listen()?;
+    let audit = Audit::new(
+        stores.db.clone(),
+        Home::here(),
+        contract.pool().clone(),
+        Arc::clone(clock),
+        Arc::clone(ids),
+    );
+    let around = (url, audit);
+    let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
+    let secret = settings.security.secret_bytes()?;
+    let tokens = Tokens::new(&settings.token_keys(&secret), Arc::clone(clock))?;
+    let parts = Parts {
+        stores: stores.clone(),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+        passwords: Passwords::new(),
+        tokens: tokens.clone(),
+        throttle: Limits::new(settings.access.throttle()),
+        environment: settings.access.environment.clone(),
+    };
+    access::serve(parts, listener, &settings.security, metrics, lifecycle)?;
+    Ok((backends, tokens))
 }

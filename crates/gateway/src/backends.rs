@@ -12,8 +12,12 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use crate::audit::Audit;
 use crate::config::{BackendSettings, SecuritySettings};
 use crate::error::StartError;
+
+/// Metadata key of the client's network address.
+pub const ADDRESS_KEY: &str = "devsignal-address";
 
 /// Channels to all services, and the key that signs principals. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +27,8 @@ pub struct Backends {
     identity_resolver: Channel,
     crm: Channel,
     scoring: Channel,
+    access: Channel,
+    audit: Audit,
     signer: Signer,
     system: Principal,
 }
@@ -36,13 +42,20 @@ impl Backends {
         settings: &BackendSettings,
         security: &SecuritySettings,
         clock: Arc<dyn Clock>,
+        (access_url, audit): (String, Audit),
     ) -> Result<Self, StartError> {
+        let access = rpc::ChannelSettings {
+            url: access_url,
+            ..settings.crm.clone()
+        };
         Ok(Self {
             signal_ingest: rpc::channel(&settings.signal_ingest)?,
             signal_streams: rpc::stream_channel(&settings.signal_ingest)?,
             identity_resolver: rpc::channel(&settings.identity_resolver)?,
             crm: rpc::channel(&settings.crm)?,
             scoring: rpc::channel(&settings.scoring)?,
+            access: rpc::channel(&access)?,
+            audit,
             signer: Signer::new(&security.signing_key, clock)?,
             system: Principal::system("gateway"),
         })
@@ -60,6 +73,7 @@ impl Backends {
         match full_name.rsplit_once('.')?.0 {
             "devsignal.signals.v1" => Some(&self.signal_ingest),
             "devsignal.crm.v1" => Some(&self.crm),
+            "devsignal.access.v1" => Some(&self.access),
             "devsignal.scores.v1" => Some(&self.scoring),
             _ => None,
         }
@@ -74,6 +88,12 @@ impl Backends {
             (true, "devsignal.signals.v1.SignalService") => Some(&self.signal_streams),
             _ => self.of_service(&service),
         }
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// All services by name, in the order of the pipeline.

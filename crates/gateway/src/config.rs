@@ -114,6 +114,10 @@ pub struct AccessSettings {
     pub unknown_key_cache_ms: u64,
     /// Keys remembered.
     pub cached_keys: u64,
+    /// Ed25519 seeds in base64: the first signs access tokens, all verify them.
+    pub token_keys: Vec<Secret<String>>,
+    /// Tries to come in, per address and person; an address has ten times that.
+    pub logins: Rate,
 }
 
 /// GraphQL.
@@ -216,6 +220,31 @@ impl SecuritySettings {
     }
 }
 
+impl AccessSettings {
+    /// The limits of tries to come in.
+    #[must_use]
+    pub fn throttle(&self) -> LimitSettings {
+        LimitSettings {
+            organization_factor: 10,
+            read: self.logins,
+            write: self.logins,
+            ingest: self.logins,
+        }
+    }
+}
+
+impl Settings {
+    /// The keys of access tokens: those of the settings, or one derived from the secret.
+    #[must_use]
+    pub fn token_keys(&self, secret: &[u8; 32]) -> Vec<Secret<String>> {
+        if self.access.token_keys.is_empty() {
+            let derived = crate::secrets::derive(secret, "access-token-key");
+            return vec![Secret::new(STANDARD.encode(derived))];
+        }
+        self.access.token_keys.clone()
+    }
+}
+
 impl HttpSettings {
     /// The time that a body of this size may take.
     #[must_use]
@@ -282,6 +311,7 @@ impl Settings {
             ("limits.read", self.limits.read),
             ("limits.write", self.limits.write),
             ("limits.ingest", self.limits.ingest),
+            ("access.logins", access.logins),
         ] {
             rule(
                 rate.per_minute > 0 && rate.burst > 0,

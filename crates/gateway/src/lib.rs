@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod app;
+mod audit;
 mod backends;
 pub mod config;
 mod contract;

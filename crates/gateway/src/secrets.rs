@@ -11,7 +11,7 @@ type Mac = Hmac<Sha256>;
 const NONCE_LEN: usize = 24;
 
 /// A key for one purpose.
-fn derive(secret: &[u8; 32], purpose: &str) -> [u8; 32] {
+pub fn derive(secret: &[u8; 32], purpose: &str) -> [u8; 32] {
     authenticate(secret, &[purpose.as_bytes()])
 }
 

@@ -15,11 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use moka::{future, sync};
 use rpc::{Actor, Principal};
 use sqlx::Row as _;
-use store::{PipelineDb, StoreError, ToSqlx, Ts};
+use store::{PipelineDb, StoreError, ToSqlx, Ts, Tx};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::{ApiKey, admin};
+use super::{ApiKey, Tokens, admin};
 use crate::config::AccessSettings;
 use crate::home::Home;
 use crate::limits::{Buckets, Limits};
@@ -74,6 +74,7 @@ struct Shared {
     home: Home,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    tokens: Tokens,
     known: future::Cache<ApiKeyId, Arc<Credential>>,
     unknown: sync::Cache<ApiKeyId, ()>,
 }
@@ -86,7 +87,7 @@ impl Authenticator {
         db: PipelineDb,
         home: Home,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        (limits, tokens): (Limits, Tokens),
     ) -> Self {
         let known = future::Cache::builder()
             .max_capacity(settings.cached_keys)
@@ -102,6 +103,7 @@ impl Authenticator {
                 home,
                 clock,
                 limits,
+                tokens,
                 known,
                 unknown,
             }),
@@ -113,16 +115,43 @@ impl Authenticator {
     /// # Errors
     /// `unauthenticated`, or `unavailable` when keys cannot be looked up.
     pub async fn bearer(&self, text: &str) -> Result<Arc<Credential>, ApiError> {
+        if !text.starts_with("dsk_") {
+            let session = self.shared.tokens.session(text).ok_or_else(invalid)?;
+            return self.by_id(ApiKeyId(session)).await?.ok_or_else(invalid);
+        }
         let key = ApiKey::parse(text).ok_or_else(invalid)?;
         let credential = self.by_id(key.id).await?.ok_or_else(invalid)?;
-        if !bool::from(credential.secret_sha256.ct_eq(&key.secret_sha256)) {
+        let is_key = matches!(credential.principal.actor, Actor::ApiKey(_));
+        if !is_key || !bool::from(credential.secret_sha256.ct_eq(&key.secret_sha256)) {
             return Err(invalid());
         }
         self.touch(&credential);
         Ok(credential)
     }
 
-    /// The key, if it is (still) in force.
+    /// Nobody known, at a network address.
+    #[must_use]
+    pub fn nobody(&self, address: &str) -> Arc<Credential> {
+        let place = ids::derived(Uuid::nil(), address);
+        Arc::new(Credential {
+            principal: Principal::nobody(),
+            org: OrgId(Uuid::nil()),
+            org_bytes: Bytes::new(),
+            id: ApiKeyId(place),
+            buckets: self.shared.limits.buckets(OrgId(place), ApiKeyId(place)),
+            secret_sha256: [0; 32],
+            expires_at: None,
+            touched: AtomicBool::new(true),
+        })
+    }
+
+    /// The keys of access tokens, as published.
+    #[must_use]
+    pub fn published(&self) -> String {
+        self.shared.tokens.published().to_string()
+    }
+
+    /// The key or session, if it is (still) in force.
     ///
     /// # Errors
     /// `unavailable` when keys cannot be looked up.
@@ -162,7 +191,7 @@ impl Authenticator {
 
 /// The one answer to whoever presents a key that is not good, whatever is wrong with it.
 fn invalid() -> ApiError {
-    ApiError::new(ErrorCode::Unauthenticated, "the API key is not valid")
+    ApiError::new(ErrorCode::Unauthenticated, "the API key or token is not valid")
 }
 
 async fn load(shared: Arc<Shared>, id: ApiKeyId) -> Result<Arc<Credential>, NotLoaded> {
@@ -196,8 +225,12 @@ async fn select(shared: &Shared, id: ApiKeyId) -> Result<Option<Credential>, Sto
     .bind(id.uuid())
     .fetch_optional(&mut *tx)
     .await?;
+    let Some(row) = row else {
+        let found = select_session(shared, &mut tx, id).await?;
+        tx.rollback().await;
+        return Ok(found);
+    };
     tx.rollback().await;
-    let Some(row) = row else { return Ok(None) };
     let org = OrgId(row.try_get::<Uuid, _>("org_id")?);
     let digest: Vec<u8> = row.try_get("secret_sha256")?;
     let used = row.try_get::<Option<Ts>, _>("last_used_at")?.map(Ts::to_jiff);
@@ -216,6 +249,41 @@ async fn select(shared: &Shared, id: ApiKeyId) -> Result<Option<Credential>, Sto
         secret_sha256: digest.try_into().unwrap_or_default(),
         expires_at: row.try_get::<Option<Ts>, _>("expires_at")?.map(Ts::to_jiff),
         touched: AtomicBool::new(fresh),
+    }))
+}
+
+/// A session and the role of its person in its organization: without membership there is none.
+async fn select_session(
+    shared: &Shared,
+    tx: &mut Tx,
+    id: ApiKeyId,
+) -> Result<Option<Credential>, StoreError> {
+    let row = sqlx::query(
+        "SELECT s.organization, s.user_id, s.expires_at, m.role FROM sessions s \
+         JOIN members m ON m.org_id = s.organization AND m.id = s.user_id \
+         WHERE s.id = $1 AND s.revoked_at IS NULL",
+    )
+    .bind(id.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let org = OrgId(row.try_get("organization")?);
+    let user: Uuid = row.try_get("user_id")?;
+    Ok(Some(Credential {
+        principal: Principal {
+            org: Some(org),
+            actor: Actor::User(user),
+            role: admin::role_of(row.try_get("role")?),
+            scopes: Vec::new(),
+        },
+        org,
+        org_bytes: Bytes::copy_from_slice(org.uuid().as_bytes()),
+        id,
+        // A person has one limit, however many sessions.
+        buckets: shared.limits.buckets(org, ApiKeyId(user)),
+        secret_sha256: [0; 32],
+        expires_at: Some(row.try_get::<Ts, _>("expires_at")?.to_jiff()),
+        touched: AtomicBool::new(true),
     }))
 }
 

@@ -1,13 +1,39 @@
-//! Who calls: organizations, API keys, and turning a key into a principal.
+//! Who calls: organizations, people, sessions, API keys, and turning a key or a token into a principal.
 //!
-//! Owns: the tables `organizations` and `api_keys`, the text form of keys, the cache of known keys. Must not: decide what
-//! a principal may do with a record (the services do), or let a secret into a log.
+//! Owns: the tables `organizations`, `api_keys`, `users`, `members`, `invitations`, `sessions`, `refresh_tokens`; the text
+//! form of keys and tokens, the cache of known ones; the services of `devsignal.access.v1`. Must not: decide what a
+//! principal may do with a record (the policy table does), or let a secret into a log.
 
 mod admin;
+mod audit_log;
+mod auth;
 mod authenticate;
 pub mod by_hand;
 mod key;
+mod keys;
+mod organizations;
+mod parts;
+mod password;
+mod serve;
+mod sessions;
+mod token;
 
 pub use admin::{NewKey, create_key, create_organization, revoke_key};
 pub use authenticate::{Authenticator, Credential};
 pub use key::{ApiKey, NewSecret};
+pub(crate) use parts::Parts;
+pub(crate) use password::Passwords;
+pub(crate) use serve::{listen, serve};
+pub(crate) use token::Tokens;
+
+use crate::http::{ByHand, JWKS};
+
+/// The route of the key set, for `Allow`; it is no part of the API's document.
+pub(crate) fn described() -> Vec<ByHand> {
+    vec![ByHand {
+        method: "GET",
+        path: JWKS,
+        public: true,
+        operation: None,
+    }]
+}

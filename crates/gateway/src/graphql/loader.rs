@@ -185,6 +185,7 @@ impl Batches {
                 .map_err(|_| ApiError::internal())?,
             principal: self.who.principal.clone(),
             request_id: self.who.request_id.clone(),
+            address: self.who.address.clone(),
             message: message.encode_to_vec().into(),
             reads: true,
         };

@@ -195,6 +195,7 @@ impl Graphql {
         let who = OnBehalf {
             principal: caller.principal.clone(),
             request_id: request_id.to_owned(),
+            address: String::new(),
         };
         let batches = Batches {
             methods: Arc::clone(&shared.methods),

@@ -6,21 +6,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use contracts::access::{Rule, rule_of};
+use bytes::Bytes;
+use contracts::access::{Permission, Rule, rule_of};
 use errors::{ApiError, ErrorCode};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full, Limited};
 use ids::IdGen;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
+use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::{Authenticator, Credential};
-use crate::backends::{Backends, api_error};
+use crate::audit::{Asked, Audit};
+use crate::backends::{ADDRESS_KEY, Backends, api_error};
 use crate::contract::Contract;
 use crate::limits::{Class, Standing};
 
@@ -37,6 +41,8 @@ const FORWARDED: [&str; 8] = [
 ];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Largest write: the services' own limit, and gRPC's five bytes.
+const MAX_WRITE: usize = (4 << 20) + 5;
 const MAX_REQUEST_ID: usize = 128;
 
 /// What the proxy needs.
@@ -158,12 +164,28 @@ impl Shared {
             .methods
             .get(request.uri().path())
             .ok_or_else(|| ApiError::new(ErrorCode::Unimplemented, "there is no such method"))?;
-        let caller = self.authenticate(request.headers()).await?;
+        let address = request
+            .extensions()
+            .get::<TcpConnectInfo>()
+            .and_then(TcpConnectInfo::remote_addr)
+            .map(|peer| peer.ip().to_string())
+            .unwrap_or_default();
+        let caller = match method.rule.permission {
+            Permission::Public => self.parts.authenticator.nobody(&address),
+            _ => self.authenticate(request.headers()).await?,
+        };
         let taken = caller.buckets.take(method.class);
         *standing = Some(taken);
         taken.check()?;
         caller.check(method.rule)?;
         let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let kept = Audit::keeps(&path, &caller.principal);
+        let (body, message) = if kept {
+            whole(body).await?
+        } else {
+            (body, Bytes::new())
+        };
         let mut forwarded = Request::new(body);
         *forwarded.method_mut() = http::Method::POST;
         *forwarded.version_mut() = Version::HTTP_2;
@@ -174,6 +196,11 @@ impl Shared {
             .backends
             .sign(&mut metadata, &caller.principal, id_text)?;
         *forwarded.headers_mut() = metadata.into_headers();
+        if let Ok(value) = HeaderValue::from_str(&address) {
+            forwarded
+                .headers_mut()
+                .insert(HeaderName::from_static(ADDRESS_KEY), value);
+        }
         for name in FORWARDED {
             if let Some(value) = head.headers.get(name) {
                 forwarded
@@ -181,7 +208,26 @@ impl Shared {
                     .insert(HeaderName::from_static(name), value.clone());
             }
         }
-        send(method.channel.clone(), forwarded).await
+        let open = self.parts.backends.audit().open(Asked {
+            method: &path,
+            principal: &caller.principal,
+            request_id: id_text,
+            address: &address,
+            message: &message,
+        });
+        let Some(open) = open.await? else {
+            return send(method.channel.clone(), forwarded).await;
+        };
+        let response = send(method.channel.clone(), forwarded).await;
+        let failed = match &response {
+            Ok(response) => Status::from_header_map(response.headers())
+                .filter(|status| status.code() != tonic::Code::Ok)
+                .map(|status| ApiError::from_status(&status).code),
+            Err(error) => Some(error.code),
+        };
+        // The answer streams through to the client; what of it is kept is that it was given.
+        open.close(failed.map_or(Ok(&Bytes::new()), Err)).await;
+        response
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Credential>, ApiError> {
@@ -205,6 +251,24 @@ impl Shared {
         }
         self.parts.authenticator.bearer(token).await
     }
+}
+
+/// The one message of a call, and the body again.
+async fn whole(body: Body) -> Result<(Body, Bytes), ApiError> {
+    let limited = Limited::new(body, MAX_WRITE);
+    let bytes = limited.collect().await.map_err(|_| {
+        ApiError::new(
+            ErrorCode::TooLarge,
+            "the message is larger than 4 MiB or was cut off",
+        )
+    })?;
+    let bytes = bytes.to_bytes();
+    // Five bytes of gRPC's own before the message; a compressed one is not read here.
+    let message = match bytes.first() {
+        Some(0) if bytes.len() >= 5 => bytes.slice(5..),
+        _ => Bytes::new(),
+    };
+    Ok((Body::new(Full::new(bytes)), message))
 }
 
 async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, ApiError> {

@@ -24,6 +24,15 @@ pub(super) async fn authenticate(
     Ok(credential)
 }
 
+/// Nobody known, counted against the limit of their address.
+pub(super) fn anybody(edge: &Edge, context: &Context) -> Result<Arc<Credential>, ApiError> {
+    let credential = edge.authenticator.nobody(&context.address);
+    let standing = credential.buckets.take(Class::Write);
+    context.standing.set(Some(standing));
+    standing.check()?;
+    Ok(credential)
+}
+
 /// The token of the one `Authorization: Bearer` header. Keys are accepted nowhere else: a query string ends up in logs.
 fn bearer(request: &HttpRequest) -> Result<&str, ApiError> {
     let refuse = |detail: &str| Err(ApiError::new(ErrorCode::Unauthenticated, detail));

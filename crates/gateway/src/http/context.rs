@@ -15,6 +15,8 @@ const MAX_REQUEST_ID: usize = 128;
 pub struct Context {
     /// The request's id, the client's if it sent one that can be used.
     pub request_id: HeaderValue,
+    /// The client's network address.
+    pub address: String,
     /// The caller's rate limit, once the caller is known.
     pub standing: Cell<Option<Standing>>,
 }
@@ -25,6 +27,10 @@ impl Context {
     pub fn of(request: &HttpRequest, ids: &dyn IdGen) -> Self {
         Self {
             request_id: request_id(request, ids),
+            address: request
+                .peer_addr()
+                .map(|peer| peer.ip().to_string())
+                .unwrap_or_default(),
             standing: Cell::new(None),
         }
     }

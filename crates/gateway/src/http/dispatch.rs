@@ -8,11 +8,12 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderValue, UPGRADE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
+use contracts::access::Permission;
 use errors::{ApiError, ErrorCode};
 use futures::FutureExt as _;
 use ids::IdGen;
 
-use super::auth::authenticate;
+use super::auth::{anybody, authenticate};
 use super::headers::no_parameters;
 use super::{Context, HandRoutes, answer, version};
 use crate::access::{Authenticator, Credential};
@@ -55,6 +56,8 @@ pub struct Edge {
     pub metrics: HttpMetrics,
 }
 
+/// Where the keys of access tokens are published (RFC 7517).
+pub const JWKS: &str = "/.well-known/jwks.json";
 const GITHUB: &str = "/hooks/github/";
 
 /// The handler of all requests.
@@ -119,6 +122,11 @@ async fn route(
             let caller = authenticate(edge, request, context, Class::Read).await?;
             edge.streams.open(request, caller).await
         }
+        JWKS if is_read(method) => {
+            no_parameters(request)?;
+            let keys = edge.authenticator.published();
+            Ok(HttpResponse::Ok().content_type("application/json").body(keys))
+        }
         "/health" if is_read(method) => Ok(edge.health.overall()),
         "/health/signals" if is_read(method) => edge.health.pipeline().await,
         "/graphql" if method == Method::POST => {
@@ -176,7 +184,11 @@ async fn transcoded(
     } else {
         Class::Write
     };
-    let caller: Arc<Credential> = authenticate(edge, request, context, class).await?;
+    let caller: Arc<Credential> = if matched.route.rule.permission == Permission::Public {
+        anybody(edge, context)?
+    } else {
+        authenticate(edge, request, context, class).await?
+    };
     edge.transcoder
         .answer(matched, request, &mut payload, caller, context, &edge.settings)
         .await

@@ -9,9 +9,11 @@ use rpc::Principal;
 use tonic::Status;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
-use crate::backends::{Backends, api_error};
+use crate::audit::Asked;
+use crate::backends::{ADDRESS_KEY, Backends, api_error};
 
 /// Passes messages through as they are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +63,8 @@ pub struct Call {
     pub principal: Principal,
     /// The client's request.
     pub request_id: String,
+    /// The client's network address.
+    pub address: String,
     /// The encoded request.
     pub message: Bytes,
     /// Whether it only reads, so that it may be tried again when the connection breaks.
@@ -77,6 +81,22 @@ impl Call {
     /// # Errors
     /// What the service answered, or `unavailable`.
     pub async fn make(self, backends: &Backends) -> Result<Bytes, ApiError> {
+        let open = backends.audit().open(Asked {
+            method: self.path.as_str(),
+            principal: &self.principal,
+            request_id: &self.request_id,
+            address: &self.address,
+            message: &self.message,
+        });
+        let open = Box::pin(open).await?;
+        let answer = Box::pin(self.tried(backends)).await;
+        if let Some(open) = open {
+            Box::pin(open.close(answer.as_ref().map_err(|error| error.code))).await;
+        }
+        answer
+    }
+
+    async fn tried(&self, backends: &Backends) -> Result<Bytes, ApiError> {
         let mut tried = 0;
         loop {
             tried += 1;
@@ -96,6 +116,9 @@ impl Call {
     async fn once(&self, backends: &Backends) -> Result<Result<Bytes, Status>, ApiError> {
         let mut request = tonic::Request::new(self.message.clone());
         backends.sign(request.metadata_mut(), &self.principal, &self.request_id)?;
+        if let Ok(address) = MetadataValue::try_from(self.address.as_str()) {
+            request.metadata_mut().insert(ADDRESS_KEY, address);
+        }
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
         if let Err(error) = grpc.ready().await {
             return Ok(Err(Status::from_error(Box::new(error))));

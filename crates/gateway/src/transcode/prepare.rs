@@ -37,6 +37,8 @@ pub struct OnBehalf {
     pub principal: Principal,
     /// Their request.
     pub request_id: String,
+    /// Their network address.
+    pub address: String,
 }
 
 impl Frame {
@@ -135,6 +137,7 @@ pub fn call(
         path: route.grpc_path.clone(),
         principal: who.principal.clone(),
         request_id: who.request_id.clone(),
+        address: who.address.clone(),
         message: message.encode_to_vec().into(),
         reads: route.reads,
     })

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use contracts::access::Permission;
 use errors::{ApiError, ErrorCode};
 
 use super::call::Call;
@@ -107,6 +108,11 @@ impl Transcoder {
             None
         };
         let key = idempotency_key(request)?;
+        if key.is_some() && route.rule.permission == Permission::Public {
+            // Answers are kept per organization, and nobody has none.
+            let message = "this route needs no credentials and keeps no answers";
+            return Err(crate::http::invalid_header("Idempotency-Key", message));
+        }
         let frame = Frame::read(matched, request.query_string())?;
         // What changes nothing needs no memory, and must not use up the key of the real request.
         let key = key.filter(|_| !(route.reads || frame.dry_run));
@@ -155,6 +161,7 @@ impl Transcoder {
         let who = OnBehalf {
             principal: caller.principal.clone(),
             request_id: context.id().to_owned(),
+            address: context.address.clone(),
         };
         let path = request.uri().path().to_owned();
         if let (Some(batch), Some(body)) = (frame.route.batch.clone(), body) {

@@ -22,6 +22,7 @@ mod grpc_bad_input;
 mod harness;
 mod idempotency;
 mod ingest;
+mod people;
 mod rest;
 mod speed;
 mod surroundings;

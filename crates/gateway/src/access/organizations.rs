@@ -1,0 +1,349 @@
+//! `OrganizationService`: the organization, its members, who is invited.
+
+use contracts::access::v1 as wire;
+use contracts::access::v1::organization_service_server::OrganizationService;
+use contracts::convert;
+use errors::{ApiError, ErrorCode};
+use rpc::{Caller, Role};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
+use store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use store::{OrgScope, ToSqlx as _, Ts};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::admin::{role_of, role_text};
+use super::parts::{
+    Api, Fault, email, enter, later, name, owners_only, path_id, person, role, secret, told_role,
+};
+
+const INVITED_DAYS: i64 = 7;
+const ROLES: &[&str] = &["OWNER", "ADMIN", "MEMBER", "VIEWER"];
+pub(super) const BY_ROLE: &[Filter] = &[Filter {
+    name: "role",
+    kind: Kind::OneOf(ROLES),
+    matches: Match::Eq("role"),
+}];
+pub(super) const BY_AGE: &[Sort] = &[Sort {
+    name: "createdAt",
+    column: "created_at",
+    kind: SortKind::Time,
+    nullable: false,
+}];
+
+const MEMBERS: ListSpec = ListSpec {
+    table: "members",
+    columns: "t.id, t.role, t.created_at, (SELECT u.email FROM users u WHERE u.id = t.id) AS email, \
+              (SELECT u.name FROM users u WHERE u.id = t.id) AS name",
+    condition: None,
+    filters: BY_ROLE,
+    sorts: BY_AGE,
+    default_sort: "-createdAt",
+};
+
+const INVITATIONS: ListSpec = ListSpec {
+    table: "invitations",
+    columns: "t.id, t.email, t.role, t.created_at, t.expires_at",
+    condition: Some("t.ended_at IS NULL"),
+    filters: BY_ROLE,
+    sorts: BY_AGE,
+    default_sort: "-createdAt",
+};
+
+struct Member(wire::Member);
+struct Invitation(wire::Invitation);
+
+/// A stored time, as told.
+pub(super) fn time(row: &PgRow, column: &str) -> Result<Option<prost_types::Timestamp>, sqlx::Error> {
+    let at = row.try_get::<Option<Ts>, _>(column)?;
+    Ok(at.map(|at| convert::timestamp(at.to_jiff())))
+}
+
+impl FromRow<'_, PgRow> for Member {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(wire::Member {
+            id: row.try_get::<Uuid, _>("id")?.to_string(),
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            role: told_role(row.try_get("role")?),
+            created_at: time(row, "created_at")?,
+        }))
+    }
+}
+
+impl FromRow<'_, PgRow> for Invitation {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(wire::Invitation {
+            id: row.try_get::<Uuid, _>("id")?.to_string(),
+            email: row.try_get("email")?,
+            role: told_role(row.try_get("role")?),
+            created_at: time(row, "created_at")?,
+            expires_at: time(row, "expires_at")?,
+            token: None,
+        }))
+    }
+}
+
+impl Api {
+    async fn organization(
+        &self,
+        scope: &OrgScope,
+        new_name: Option<String>,
+    ) -> Result<wire::Organization, Fault> {
+        let mut tx = self.0.stores.db.begin(scope).await?;
+        let row = sqlx::query(
+            "UPDATE organizations SET name = COALESCE($2, name) WHERE org_id = $1 RETURNING org_id, name, created_at",
+        )
+        .bind(scope.uuid())
+        .bind(new_name)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(wire::Organization {
+            id: row.try_get::<Uuid, _>("org_id")?.to_string(),
+            name: row.try_get("name")?,
+            created_at: time(&row, "created_at")?,
+        })
+    }
+
+    /// Changes or takes out a member. The rows of all owners are locked, so that of two who would leave none, one fails.
+    async fn change_member(
+        &self,
+        by: &Caller,
+        scope: &OrgScope,
+        user: Uuid,
+        to: Option<Role>,
+    ) -> Result<Option<Member>, Fault> {
+        let mut tx = self.0.stores.db.begin(scope).await?;
+        let owners =
+            sqlx::query("SELECT id FROM members WHERE org_id = $1 AND role = 'OWNER' ORDER BY id FOR UPDATE")
+                .bind(scope.uuid())
+                .fetch_all(&mut *tx)
+                .await?;
+        let row = sqlx::query("SELECT role FROM members WHERE org_id = $1 AND id = $2 FOR UPDATE")
+            .bind(scope.uuid())
+            .bind(user)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let row = row.ok_or_else(|| ApiError::not_found("member"))?;
+        let is = role_of(row.try_get("role")?);
+        owners_only(by, is)?;
+        if is == Role::Owner && to != Some(Role::Owner) && owners.len() == 1 {
+            return Err(
+                ApiError::new(ErrorCode::Conflict, "an organization keeps at least one OWNER").into(),
+            );
+        }
+        let Some(to) = to else {
+            sqlx::query("DELETE FROM members WHERE org_id = $1 AND id = $2")
+                .bind(scope.uuid())
+                .bind(user)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("UPDATE sessions SET revoked_at = $3 WHERE organization = $1 AND user_id = $2 AND revoked_at IS NULL")
+                .bind(scope.uuid())
+                .bind(user)
+                .bind(self.0.clock.now().to_sqlx())
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            return Ok(None);
+        };
+        let member = sqlx::query_as::<_, Member>(
+            "UPDATE members t SET role = $3 FROM users u WHERE t.org_id = $1 AND t.id = $2 AND u.id = t.id \
+             RETURNING t.id, t.role, t.created_at, u.email, u.name",
+        )
+        .bind(scope.uuid())
+        .bind(user)
+        .bind(role_text(to))
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Some(member))
+    }
+
+    async fn invite(&self, scope: &OrgScope, email: String, role: Role) -> Result<wire::Invitation, Fault> {
+        let (token, stored) = secret("dsi_");
+        let now = self.0.clock.now();
+        let mut tx = self.0.stores.db.begin(scope).await?;
+        let row = sqlx::query_as::<_, Invitation>(
+            "INSERT INTO invitations AS t (org_id, id, email, role, token_sha256, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING t.id, t.email, t.role, t.created_at, t.expires_at",
+        )
+        .bind(scope.uuid())
+        .bind(self.0.ids.next())
+        .bind(email)
+        .bind(role_text(role))
+        .bind(&stored[..])
+        .bind(now.to_sqlx())
+        .bind(later(now, INVITED_DAYS).to_sqlx())
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(wire::Invitation {
+            token: Some(token),
+            ..row.0
+        })
+    }
+
+    /// A page of a list of this package.
+    pub(super) async fn list<T>(
+        &self,
+        scope: &OrgScope,
+        spec: ListSpec,
+        asked: &ListRequest<'_>,
+    ) -> Result<store::paging::Page<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let query = spec.prepare(scope, spec.table, asked)?;
+        let mut tx = self.0.stores.db.begin(scope).await?;
+        let page = query.fetch::<T>(&mut tx).await?;
+        tx.commit().await?;
+        Ok(page)
+    }
+}
+
+/// The list that a request asks for.
+macro_rules! list_of {
+    ($asked:expr) => {
+        ::store::list::ListRequest {
+            limit: $asked.limit,
+            cursor: $asked.cursor.as_deref(),
+            sort: $asked.sort.as_deref(),
+            filters: $asked.filter.clone().into_iter().collect(),
+            include: $asked.include.as_deref(),
+        }
+    };
+}
+pub(super) use list_of;
+
+#[tonic::async_trait]
+impl OrganizationService for Api {
+    async fn get_organization(
+        &self,
+        request: Request<wire::GetOrganizationRequest>,
+    ) -> Result<Response<wire::GetOrganizationResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let organization = Some(self.organization(&scope, None).await?);
+        Ok(Response::new(wire::GetOrganizationResponse { organization }))
+    }
+
+    async fn update_organization(
+        &self,
+        request: Request<wire::UpdateOrganizationRequest>,
+    ) -> Result<Response<wire::UpdateOrganizationResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let name = name("/name", &request.get_ref().name)?;
+        let organization = Some(self.organization(&scope, Some(name)).await?);
+        Ok(Response::new(wire::UpdateOrganizationResponse { organization }))
+    }
+
+    async fn create_organization(
+        &self,
+        request: Request<wire::CreateOrganizationRequest>,
+    ) -> Result<Response<wire::CreateOrganizationResponse>, Status> {
+        let owner = person(&rpc::caller(&request)?)?;
+        let name = name("/name", &request.get_ref().name)?;
+        let work = async {
+            let mut tx = self.0.stores.pipeline.begin().await?;
+            let org = self.insert_organization(&mut tx, &name, owner).await?;
+            tx.commit().await?;
+            self.organization(&OrgScope::new(org.into()), None).await
+        };
+        let organization = Some(work.await?);
+        Ok(Response::new(wire::CreateOrganizationResponse { organization }))
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<wire::ListMembersRequest>,
+    ) -> Result<Response<wire::ListMembersResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let page = self
+            .list::<Member>(&scope, MEMBERS, &list_of!(request.get_ref()))
+            .await?;
+        Ok(Response::new(wire::ListMembersResponse {
+            data: page.items.into_iter().map(|m| m.0).collect(),
+            next_cursor: page.next_cursor,
+            has_more: page.has_more,
+            total_count: page.total_count,
+        }))
+    }
+
+    async fn update_member(
+        &self,
+        request: Request<wire::UpdateMemberRequest>,
+    ) -> Result<Response<wire::UpdateMemberResponse>, Status> {
+        let (caller, scope) = enter(&request)?;
+        let user = path_id(&request.get_ref().user_id, "user")?;
+        let role = role(request.get_ref().role)?;
+        owners_only(&caller, role)?;
+        let member = self.change_member(&caller, &scope, user, Some(role)).await?;
+        Ok(Response::new(wire::UpdateMemberResponse {
+            member: member.map(|m| m.0),
+        }))
+    }
+
+    async fn delete_member(
+        &self,
+        request: Request<wire::DeleteMemberRequest>,
+    ) -> Result<Response<wire::DeleteMemberResponse>, Status> {
+        let (caller, scope) = enter(&request)?;
+        let user = path_id(&request.get_ref().user_id, "user")?;
+        self.change_member(&caller, &scope, user, None).await?;
+        Ok(Response::new(wire::DeleteMemberResponse {}))
+    }
+
+    async fn list_invitations(
+        &self,
+        request: Request<wire::ListInvitationsRequest>,
+    ) -> Result<Response<wire::ListInvitationsResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let page = self
+            .list::<Invitation>(&scope, INVITATIONS, &list_of!(request.get_ref()))
+            .await?;
+        Ok(Response::new(wire::ListInvitationsResponse {
+            data: page.items.into_iter().map(|i| i.0).collect(),
+            next_cursor: page.next_cursor,
+            has_more: page.has_more,
+            total_count: page.total_count,
+        }))
+    }
+
+    async fn create_invitation(
+        &self,
+        request: Request<wire::CreateInvitationRequest>,
+    ) -> Result<Response<wire::CreateInvitationResponse>, Status> {
+        let (caller, scope) = enter(&request)?;
+        let role = role(request.get_ref().role)?;
+        owners_only(&caller, role)?;
+        let email = email(&request.get_ref().email)?;
+        let invitation = Some(self.invite(&scope, email, role).await?);
+        Ok(Response::new(wire::CreateInvitationResponse { invitation }))
+    }
+
+    async fn delete_invitation(
+        &self,
+        request: Request<wire::DeleteInvitationRequest>,
+    ) -> Result<Response<wire::DeleteInvitationResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = path_id(&request.get_ref().invitation_id, "invitation")?;
+        let work = async {
+            let mut tx = self.0.stores.db.begin(&scope).await?;
+            let done = sqlx::query(
+                "UPDATE invitations SET ended_at = $3 WHERE org_id = $1 AND id = $2 AND ended_at IS NULL",
+            )
+            .bind(scope.uuid())
+            .bind(id)
+            .bind(self.0.clock.now().to_sqlx())
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok::<_, Fault>(done.rows_affected())
+        };
+        if work.await? == 0 {
+            return Err(ApiError::not_found("invitation").into());
+        }
+        Ok(Response::new(wire::DeleteInvitationResponse {}))
+    }
+}

@@ -1,0 +1,56 @@
+//! The access services as one more service behind the gateway's edge, so that REST, gRPC and GraphQL have one way to them.
+
+use std::sync::Arc;
+
+use contracts::access::v1::api_key_service_server::ApiKeyServiceServer;
+use contracts::access::v1::audit_service_server::AuditServiceServer;
+use contracts::access::v1::auth_service_server::AuthServiceServer;
+use contracts::access::v1::organization_service_server::OrganizationServiceServer;
+use lifecycle::Lifecycle;
+use rpc::{KeyPair, Server, ServerSettings, Verifier};
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+
+use super::parts::{Api, Parts};
+use crate::config::SecuritySettings;
+use crate::error::StartError;
+
+/// Takes a free port of this machine alone; callers need a principal that this gateway signed.
+///
+/// # Errors
+/// No port is free.
+pub fn listen() -> Result<(TcpListener, String), StartError> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    let url = format!("http://{}", listener.local_addr()?);
+    Ok((TcpListener::from_std(listener)?, url))
+}
+
+/// Serves as a task of `lifecycle`.
+///
+/// # Errors
+/// The key or a metric cannot be used.
+pub fn serve(
+    parts: Parts,
+    listener: TcpListener,
+    security: &SecuritySettings,
+    metrics: &Metrics,
+    lifecycle: &Lifecycle,
+) -> Result<(), StartError> {
+    let public = KeyPair::public_of(&security.signing_key)?;
+    let verifier = Verifier::new(&[public], Arc::clone(&parts.clock))?;
+    let settings = ServerSettings {
+        listen: String::new(),
+        deadline_ms: 10_000,
+        max_concurrent_streams: 1024,
+        reflection: false,
+    };
+    let api = Api(Arc::new(parts));
+    Server::new(settings, verifier, metrics)?
+        .add(AuthServiceServer::new(api.clone()))
+        .add(OrganizationServiceServer::new(api.clone()))
+        .add(ApiKeyServiceServer::new(api.clone()))
+        .add(AuditServiceServer::new(api))
+        .serve(listener, lifecycle);
+    Ok(())
+}
