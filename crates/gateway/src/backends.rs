@@ -2,6 +2,7 @@
 //!
 //! Owns: which service answers for which proto package. Must not: know their messages.
 
+use contracts::access::{Permission, rule_of};
 use errors::{ApiError, ErrorCode};
 use ids::Clock;
 use prost_reflect::MethodDescriptor;
@@ -148,6 +149,16 @@ impl Backends {
 #[must_use]
 pub fn connection_broke(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
+}
+
+/// As [`api_error`]; a refusal by a method that needs no credentials is one of what was sent, and meant for the client.
+#[must_use]
+pub fn api_error_of(method: &str, status: &Status) -> ApiError {
+    let open = rule_of(method).is_some_and(|rule| rule.permission == Permission::Public);
+    if open && status.code() == tonic::Code::Unauthenticated && !connection_broke(status) {
+        return ApiError::from_status(status);
+    }
+    api_error(status)
 }
 
 /// The error of a call to a service, with nothing of our own insides in it.

@@ -24,7 +24,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::access::{Authenticator, Credential};
 use crate::audit::{Asked, Audit};
-use crate::backends::{ADDRESS_KEY, Backends, api_error};
+use crate::backends::{ADDRESS_KEY, Backends, api_error, api_error_of};
 use crate::contract::Contract;
 use crate::limits::{Class, Standing};
 
@@ -273,6 +273,7 @@ async fn whole(body: Body) -> Result<(Body, Bytes), ApiError> {
 
 async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, ApiError> {
     let broken = |error: tonic::transport::Error| api_error(&Status::from_error(Box::new(error)));
+    let path = request.uri().path().to_owned();
     let answered = match channel.ready().await {
         Ok(ready) => ready.call(request).await,
         Err(error) => Err(error),
@@ -284,7 +285,7 @@ async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<B
     };
     match status.code() {
         tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::Unauthenticated => {
-            Err(api_error(&status))
+            Err(api_error_of(&path, &status))
         }
         _ => Ok(response),
     }

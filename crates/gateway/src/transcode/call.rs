@@ -13,7 +13,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
 use crate::audit::Asked;
-use crate::backends::{ADDRESS_KEY, Backends, api_error};
+use crate::backends::{ADDRESS_KEY, Backends, api_error_of};
 
 /// Passes messages through as they are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,7 +105,7 @@ impl Call {
                 Err(status) => {
                     let broke = crate::backends::connection_broke(&status);
                     if !(self.reads && broke && tried < TRIES) {
-                        return Err(api_error(&status));
+                        return Err(api_error_of(self.path.as_str(), &status));
                     }
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -123,7 +123,7 @@ async fn what_cannot_be_read_is_refused_and_never_an_internal_error() {
         // A field of a newer release.
         (get, Bytes::from_static(b"\xf8\x07\x01"), Code::NotFound),
         (create, nested(300), Code::InvalidArgument),
-        (create, vec![b'x'; 5 << 20].into(), Code::OutOfRange),
+        (create, vec![b'x'; 5 << 20].into(), Code::InvalidArgument),
         (
             "/devsignal.crm.v1.AccountService/Nope",
             Bytes::new(),
