@@ -54,8 +54,6 @@ pub struct Listeners {
     pub http: TcpListener,
     /// Public gRPC.
     pub grpc: TcpListener,
-    /// The operators' own.
-    pub admin: TcpListener,
 }
 
 impl Listeners {
@@ -67,7 +65,6 @@ impl Listeners {
         Ok(Self {
             http: TcpListener::bind(&settings.http.listen).await?,
             grpc: TcpListener::bind(&settings.grpc.listen).await?,
-            admin: TcpListener::bind(&settings.admin.listen).await?,
         })
     }
 }
@@ -158,7 +155,6 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     });
     let proxy = Proxy::new(&contract, proxy_parts);
     grpc::serve(&settings.grpc, &contract, proxy, listeners.grpc, &lifecycle)?;
-    http::serve_admin(metrics, listeners.admin.into_std()?, &lifecycle)?;
     http::serve_public(&settings.http, edge, listeners.http.into_std()?, &lifecycle)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use admin::AdminSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventbus::BusSettings;
@@ -19,7 +20,7 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Public gRPC.
     pub grpc: GrpcSettings,
-    /// The operators' listener.
+    /// The operators' port, where the gateway is a process of its own.
     pub admin: AdminSettings,
     /// Where the services are.
     pub backends: BackendSettings,
@@ -81,13 +82,6 @@ pub struct GrpcSettings {
     pub max_concurrent_streams: u32,
     /// Whether reflection is served.
     pub reflection: bool,
-}
-
-/// The operators' listener.
-#[derive(Debug, Clone, Deserialize)]
-pub struct AdminSettings {
-    /// `address:port`.
-    pub listen: String,
 }
 
 /// Where the services are.

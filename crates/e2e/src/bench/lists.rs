@@ -77,10 +77,16 @@ async fn one_account(system: &System) -> anyhow::Result<()> {
             .error_for_status()?
             .json()
             .await?;
-        if accounts.pointer("/data/0/score").is_some_and(|score| !score.is_null()) {
+        if accounts
+            .pointer("/data/0/score")
+            .is_some_and(|score| !score.is_null())
+        {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < deadline, "no account was scored within {FIRST_ACCOUNT:?}");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "no account was scored within {FIRST_ACCOUNT:?}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -127,7 +133,10 @@ pub async fn measure(system: &System, results: &mut Results) -> anyhow::Result<(
         ("GET /accounts by score", "/api/v1/accounts?limit=50"),
         ("GET /accounts by name", "/api/v1/accounts?limit=50&sort=name"),
         ("GET /contacts", "/api/v1/contacts?limit=50"),
-        ("GET /contacts by last seen", "/api/v1/contacts?limit=50&sort=-lastSeenAt"),
+        (
+            "GET /contacts by last seen",
+            "/api/v1/contacts?limit=50&sort=-lastSeenAt",
+        ),
     ] {
         let (all, first, last) = walk(system, path).await?;
         let ms = |h: &Histogram<u64>, p: f64| h.value_at_percentile(p) as f64 / 1000.0;
