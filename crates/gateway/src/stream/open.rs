@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) closing: CancellationToken,
     pub(super) heartbeat: Duration,
     pub(super) retry_ms: u64,
+    pub(super) patience: Duration,
     slots: Arc<Semaphore>,
     pub(super) metrics: StreamMetrics,
 }
@@ -106,6 +107,7 @@ impl Streams {
             closing,
             heartbeat: Duration::from_secs(settings.heartbeat_secs),
             retry_ms: settings.retry_ms,
+            patience: Duration::from_secs(settings.patience_secs),
             slots: Arc::new(Semaphore::new(settings.max_streams)),
             metrics: parts.metrics,
         };

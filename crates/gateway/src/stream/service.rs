@@ -227,7 +227,7 @@ impl EventService for EventApi {
     ) -> Result<Response<wire::GetEventSchemaResponse>, Status> {
         let asked = request.get_ref();
         let found = self.0.schemas.get(&asked.r#type);
-        let found = found.filter(|schema| schema.version == asked.version);
+        let found = found.filter(|schema| schema.version.to_string() == asked.version);
         let schema = found.ok_or_else(|| ApiError::not_found("schema of an event"))?;
         Ok(Response::new(wire::GetEventSchemaResponse {
             event_schema: Some(schema.clone()),

@@ -28,8 +28,6 @@ use crate::limits::Class;
 const MAX_MESSAGE: usize = 64 * 1024;
 /// Time for `subscribe`.
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
-/// Time for a client to read or to acknowledge.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 type Messages = Pin<Box<AggregatedMessageStream>>;
 
@@ -231,7 +229,7 @@ impl Connection {
             if room > 0 {
                 full = None;
             }
-            let patience = *full.get_or_insert_with(Instant::now) + PATIENCE;
+            let patience = *full.get_or_insert_with(Instant::now) + self.streams.shared.patience;
             let closing = self.streams.closing();
             let step = tokio::select! {
                 frame = self.frame() => match frame {
@@ -297,7 +295,7 @@ impl Connection {
 
     /// Sends a frame, waiting for a slow client no longer than it may take.
     async fn send(&mut self, frame: String) -> Result<(), Closed> {
-        match timeout(PATIENCE, self.session.text(frame)).await {
+        match timeout(self.streams.shared.patience, self.session.text(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Closed::Gone),
             Err(_) => Err(too_slow("read")),
@@ -328,6 +326,6 @@ fn stopping() -> Closed {
 }
 
 fn too_slow(what: &str) -> Closed {
-    let detail = format!("nothing was {what} for 30 seconds; come back with your last cursor");
+    let detail = format!("nothing was {what} for too long; come back with your last cursor");
     Closed::With(4429, ApiError::new(ErrorCode::RateLimited, detail))
 }
