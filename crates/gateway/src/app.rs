@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use eventbus::Bus;
+use eventbus::{Bus, Relay};
 use ids::{Clock, IdGen};
 use lifecycle::Lifecycle;
 use store::Stores;
@@ -100,6 +100,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     let home = Home::here();
     let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
+    Relay::spawn(&bus, &stores, crate::SCHEMA, &lifecycle, &metrics)?;
     let (backends, own, own_listener) = behind(settings, &contract, (&stores, &clock, &ids))?;
     let authenticator = authenticator(settings, &stores, &clock, own.tokens.clone());
     let idempotency = Idempotency::start(

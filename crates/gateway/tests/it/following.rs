@@ -13,14 +13,13 @@ use rpc::Role;
 use serde_json::{Value, json};
 use test_kit::wait_for;
 
-use crate::events::{Client as Sse, batch, person, publish, relay};
+use crate::events::{Client as Sse, batch, person, publish};
 use crate::followers::*;
 use crate::harness::{Gateway, problem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_interface_tells_the_same_events_and_takes_the_cursors_of_the_others() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let start = now(&gateway, &gateway.key).await;
     publish(&gateway, gateway.org, &batch(3)).await;
     publish(&gateway, gateway.org, &person(1)).await;
@@ -69,7 +68,6 @@ fn cuts() -> impl Strategy<Value = (Vec<usize>, Vec<(usize, usize)>)> {
 async fn a_client_cut_at_random_misses_nothing_repeats_nothing_and_keeps_the_order() {
     // Small, so that clients fall out of memory and read from the broker.
     let gateway = Gateway::with(json!({"events": {"buffer_bytes": 6_000}})).await;
-    relay(&gateway);
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
         let mut runner = TestRunner::new(Config {
@@ -123,7 +121,6 @@ async fn one_history(gateway: &Gateway, messages: &[usize], cuts: &[(usize, usiz
 #[tokio::test(flavor = "multi_thread")]
 async fn other_organizations_cursors_are_refused_by_every_interface() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let (_, other) = gateway.other_organization().await;
     let theirs = now(&gateway, &other).await;
     for way in WAYS {
@@ -143,7 +140,6 @@ async fn other_organizations_cursors_are_refused_by_every_interface() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_cursor_comes_with_the_earliest_on_every_interface() {
     let gateway = Gateway::forgetful(json!({"events": {"buffer_bytes": 1024}})).await;
-    relay(&gateway);
     let start = now(&gateway, &gateway.key).await;
     for n in 0..5 {
         publish(&gateway, gateway.org, &person(n)).await;
@@ -171,7 +167,6 @@ async fn an_expired_cursor_comes_with_the_earliest_on_every_interface() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_and_an_ended_session_end_every_stream_within_five_seconds() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     now(&gateway, &gateway.key).await;
     let (id, key) = gateway.key(Role::Viewer, &["events:read"]).await;
     let body = json!({"email": "ada@example.com", "password": "correct horse battery staple", "name": "Ada", "organizationName": "Analytical"});
@@ -237,7 +232,6 @@ async fn a_revoked_key_and_an_ended_session_end_every_stream_within_five_seconds
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_by_type_and_object_hold_on_every_interface() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let start = now(&gateway, &gateway.key).await;
     let account = SystemIds.next().to_string();
     let score = |account: &str| AccountScoreChanged {
@@ -281,7 +275,6 @@ async fn filters_by_type_and_object_hold_on_every_interface() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_harms_nobody_and_loses_nothing() {
     let gateway = Gateway::with(json!({"events": {"buffer_bytes": 100_000, "patience_secs": 2}})).await;
-    relay(&gateway);
     let start = now(&gateway, &gateway.key).await;
     // By gRPC nothing is read; the socket's client acknowledges nothing.
     let asked = SubscribeRequest {
@@ -318,7 +311,6 @@ async fn a_slow_client_harms_nobody_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_named_by_every_interface() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     now(&gateway, &gateway.key).await;
     let many = format!("?types={}", vec!["deal.created"; 101].join(","));
     for (query, pointer) in [

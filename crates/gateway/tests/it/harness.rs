@@ -10,7 +10,7 @@ use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rpc::{KeyPair, Role, Verifier};
 use serde_json::{Value, json};
-use Metrics;
+use telemetry::Metrics;
 use test_kit::{TestStores, unique_prefix};
 
 use crate::fakes::{Fake, Seen};

@@ -6,7 +6,7 @@ use reqwest::Method;
 use rpc::Role;
 use serde_json::{Value, json};
 
-use crate::events::{batch, person, publish, relay};
+use crate::events::{batch, person, publish};
 use crate::followers::*;
 use crate::harness::{Gateway, problem};
 
@@ -19,7 +19,6 @@ async fn json_of(gateway: &Gateway, path: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_has_a_schema_that_its_events_fit() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let (mut types, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = json_of(&gateway, &format!("/api/v1/event-types?limit=7&cursor={cursor}")).await;
@@ -85,7 +84,6 @@ async fn create(gateway: &Gateway, body: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_durable_subscription_goes_on_after_what_was_acknowledged_also_after_a_restart() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     now(&gateway, &gateway.key).await;
     let made = create(&gateway, json!({"name": "warehouse", "types": ["contact.*"]})).await;
     let id = made["id"].as_str().unwrap().to_owned();
@@ -156,7 +154,6 @@ async fn a_durable_subscription_goes_on_after_what_was_acknowledged_also_after_a
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_belong_to_their_organization_and_their_names_are_their_own() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let cursor = now(&gateway, &gateway.key).await;
     let made = create(&gateway, json!({"name": "one", "after": cursor})).await;
     assert_eq!(made["cursor"], cursor.as_str());
