@@ -18,6 +18,9 @@ pub enum StartError {
     /// A listener cannot be used.
     #[error("a listener cannot be used")]
     Listener(#[from] std::io::Error),
+    /// The bus cannot be used.
+    #[error("the bus cannot be used")]
+    Bus(#[from] eventbus::BusError),
     /// The contract does not hold together.
     #[error("the descriptors cannot be used: {0}")]
     Descriptors(String),

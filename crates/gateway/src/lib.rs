@@ -12,6 +12,7 @@ pub mod config;
 mod contract;
 mod docs;
 mod error;
+pub mod events;
 mod graphql;
 mod grpc;
 mod health;
@@ -39,6 +40,14 @@ pub fn openapi_document() -> Result<serde_json::Value, StartError> {
     let contract = contract::Contract::load()?;
     let routes = transcode::Routes::new(&contract)?;
     Ok(openapi::document(&contract, &routes, &app::hand_routes()))
+}
+
+/// The AsyncAPI document of the events that this gateway tells, as committed in `docs/asyncapi.json`.
+///
+/// # Errors
+/// The descriptors do not hold together.
+pub fn asyncapi_document() -> Result<serde_json::Value, StartError> {
+    stream::asyncapi_document(&contract::Contract::load()?)
 }
 
 /// The GraphQL schema, as committed in `docs/schema.graphql`.
