@@ -10,7 +10,7 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::access::{self, Authenticator, Parts, Passwords, Tokens};
+use crate::access::{self, Authenticator, Parts, Passwords, Proofs, Signatures, Throttle, Tokens};
 use crate::audit::Audit;
 use crate::backends::Backends;
 use crate::config::Settings;
@@ -25,6 +25,7 @@ use crate::http::{self, Edge, HandRoutes};
 use crate::idempotency::Idempotency;
 use crate::ingest::{self, Ingest};
 use crate::limits::Limits;
+use crate::mail::Mailer;
 use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::openapi;
 use crate::receiver::{self, Receiver};
@@ -100,14 +101,14 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
     let shared = (&stores, &clock, &ids);
-    let (backends, tokens) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
+    let (backends, known) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
     let limits = Limits::new(settings.limits.clone());
     let authenticator = Authenticator::new(
         &settings.access,
         stores.pipeline.clone(),
         home.clone(),
         Arc::clone(&clock),
-        (limits, tokens),
+        (limits, known),
     );
     let idempotency = Idempotency::start(
         &settings.idempotency,
@@ -159,14 +160,14 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     Ok(())
 }
 
-/// The services behind the edge, the gateway's own access services among them, and the access tokens.
+/// The services behind the edge, the gateway's own access services among them, and what callers prove themselves by.
 fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
     metrics: &Metrics,
     lifecycle: &Lifecycle,
-) -> Result<(Backends, Tokens), StartError> {
+) -> Result<(Backends, Proofs), StartError> {
     let (listener, url) = access::listen()?;
     let audit = Audit::new(
         stores.db.clone(),
@@ -179,15 +180,31 @@ fn behind(
     let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
     let secret = settings.security.secret_bytes()?;
     let tokens = Tokens::new(&settings.token_keys(&secret), Arc::clone(clock))?;
+    let mailer = Mailer::start(&settings.mail, stores, &secret, (clock, ids), metrics, lifecycle)?;
+    let throttle = Throttle::start(
+        &settings.access,
+        stores.pipeline.clone(),
+        Arc::clone(clock),
+        lifecycle,
+    );
+    let signatures = Signatures::start(
+        stores.pipeline.clone(),
+        &secret,
+        Arc::clone(clock),
+        Home::here(),
+        lifecycle,
+    );
     let parts = Parts {
         stores: stores.clone(),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         passwords: Passwords::new(),
         tokens: tokens.clone(),
-        throttle: Limits::new(settings.access.throttle()),
+        throttle,
+        mailer,
+        signatures: signatures.clone(),
         environment: settings.access.environment.clone(),
     };
     access::serve(parts, listener, &settings.security, metrics, lifecycle)?;
-    Ok((backends, tokens))
+    Ok((backends, Proofs { tokens, signatures }))
 }

@@ -14,7 +14,7 @@ impl AuthService for Api {
         &self,
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
-        self.throttle(&address(&request), "register")?;
+        self.0.throttle.check(&address(&request), "register").await?;
         let session = Some(self.sign_up(request.into_inner()).await?);
         Ok(Response::new(wire::RegisterResponse { session }))
     }
@@ -23,8 +23,10 @@ impl AuthService for Api {
         &self,
         request: Request<wire::LoginRequest>,
     ) -> Result<Response<wire::LoginResponse>, Status> {
-        self.throttle(&address(&request), &request.get_ref().email.to_lowercase())?;
+        let (from, email) = (address(&request), request.get_ref().email.trim().to_lowercase());
+        self.0.throttle.check_person(&from, &email).await?;
         let session = Some(self.log_in(request.into_inner()).await?);
+        self.0.throttle.came_in(&from, &email).await;
         Ok(Response::new(wire::LoginResponse { session }))
     }
 
@@ -62,7 +64,7 @@ impl AuthService for Api {
         &self,
         request: Request<wire::AcceptInvitationRequest>,
     ) -> Result<Response<wire::AcceptInvitationResponse>, Status> {
-        self.throttle(&address(&request), "invitation")?;
+        self.0.throttle.check(&address(&request), "invitation").await?;
         let session = Some(self.accept(request.into_inner()).await?);
         Ok(Response::new(wire::AcceptInvitationResponse { session }))
     }
@@ -101,8 +103,52 @@ impl AuthService for Api {
         request: Request<wire::ChangePasswordRequest>,
     ) -> Result<Response<wire::ChangePasswordResponse>, Status> {
         let user = person(&rpc::caller(&request)?)?;
-        self.throttle(&address(&request), &user.to_string())?;
+        self.0
+            .throttle
+            .check(&address(&request), &user.to_string())
+            .await?;
         self.new_password(user, request.into_inner()).await?;
         Ok(Response::new(wire::ChangePasswordResponse {}))
+    }
+
+    async fn verify_email(
+        &self,
+        request: Request<wire::VerifyEmailRequest>,
+    ) -> Result<Response<wire::VerifyEmailResponse>, Status> {
+        self.0.throttle.check(&address(&request), "verify").await?;
+        self.prove(&request.get_ref().token).await?;
+        Ok(Response::new(wire::VerifyEmailResponse {}))
+    }
+
+    async fn send_verification(
+        &self,
+        request: Request<wire::SendVerificationRequest>,
+    ) -> Result<Response<wire::SendVerificationResponse>, Status> {
+        let user = person(&rpc::caller(&request)?)?;
+        self.0.throttle.mail(&user.to_string()).await?;
+        self.ask_again(user).await?;
+        Ok(Response::new(wire::SendVerificationResponse {}))
+    }
+
+    async fn forgot_password(
+        &self,
+        request: Request<wire::ForgotPasswordRequest>,
+    ) -> Result<Response<wire::ForgotPasswordResponse>, Status> {
+        self.0.mailer.needed()?;
+        let from = address(&request);
+        let email = request.get_ref().email.trim().to_lowercase();
+        self.0.throttle.check(&from, "forgot").await?;
+        self.0.throttle.mail(&email).await?;
+        self.forgot(&email).await?;
+        Ok(Response::new(wire::ForgotPasswordResponse {}))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<wire::ResetPasswordRequest>,
+    ) -> Result<Response<wire::ResetPasswordResponse>, Status> {
+        self.0.throttle.check(&address(&request), "reset").await?;
+        self.reset(request.into_inner()).await?;
+        Ok(Response::new(wire::ResetPasswordResponse {}))
     }
 }

@@ -4,7 +4,9 @@ use contracts::access::v1 as wire;
 use contracts::access::v1::organization_service_server::OrganizationService;
 use contracts::convert;
 use errors::{ApiError, ErrorCode};
+use jiff::SignedDuration;
 use rpc::{Caller, Role};
+use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 use store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
@@ -14,8 +16,9 @@ use uuid::Uuid;
 
 use super::admin::{role_of, role_text};
 use super::parts::{
-    Api, Fault, email, enter, later, name, owners_only, path_id, person, role, secret, told_role,
+    Api, Fault, digest, email, enter, later, name, owners_only, path_id, person, role, told_role,
 };
+use crate::mail::{NewMail, Template};
 
 const INVITED_DAYS: i64 = 7;
 const ROLES: &[&str] = &["OWNER", "ADMIN", "MEMBER", "VIEWER"];
@@ -43,7 +46,8 @@ const MEMBERS: ListSpec = ListSpec {
 
 const INVITATIONS: ListSpec = ListSpec {
     table: "invitations",
-    columns: "t.id, t.email, t.role, t.created_at, t.expires_at",
+    columns: "t.id, t.email, t.role, t.created_at, t.expires_at, t.mail_id, \
+              (SELECT m.outcome FROM mails m WHERE m.id = t.mail_id) AS outcome",
     condition: Some("t.ended_at IS NULL"),
     filters: BY_ROLE,
     sorts: BY_AGE,
@@ -80,8 +84,21 @@ impl FromRow<'_, PgRow> for Invitation {
             created_at: time(row, "created_at")?,
             expires_at: time(row, "expires_at")?,
             token: None,
+            mail: mail_state(row)?.into(),
         }))
     }
+}
+
+/// What became of an invitation's mail.
+fn mail_state(row: &PgRow) -> Result<wire::MailState, sqlx::Error> {
+    let mail: Option<Uuid> = row.try_get("mail_id")?;
+    let outcome: Option<String> = row.try_get("outcome")?;
+    Ok(match (mail, outcome.as_deref()) {
+        (None, _) => wire::MailState::None,
+        (Some(_), None) => wire::MailState::Queued,
+        (Some(_), Some("sent")) => wire::MailState::Sent,
+        (Some(_), Some(_)) => wire::MailState::Failed,
+    })
 }
 
 impl Api {
@@ -161,24 +178,46 @@ impl Api {
         Ok(Some(member))
     }
 
-    async fn invite(&self, scope: &OrgScope, email: String, role: Role) -> Result<wire::Invitation, Fault> {
-        let (token, stored) = secret("dsi_");
-        let now = self.0.clock.now();
+    /// Keeps an invitation and puts its mail in, where mail is set up.
+    async fn invite(
+        &self,
+        by: &Caller,
+        scope: &OrgScope,
+        email: String,
+        role: Role,
+    ) -> Result<wire::Invitation, Fault> {
+        let (id, now) = (self.0.ids.next(), self.0.clock.now());
+        let token = self.0.mailer.token("dsi_", id);
         let mut tx = self.0.stores.db.begin(scope).await?;
+        self.may_invite(&mut tx, scope.uuid(), person(by).ok()).await?;
+        let organization: String = sqlx::query_scalar("SELECT name FROM organizations WHERE org_id = $1")
+            .bind(scope.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        let mail = NewMail {
+            template: Template::Invitation,
+            to: email.clone(),
+            facts: json!({"organization": organization, "invitationId": id}),
+            good_for: SignedDuration::from_hours(24 * INVITED_DAYS),
+        };
+        let mail = self.0.mailer.enqueue(&mut tx, &mail).await?;
         let row = sqlx::query_as::<_, Invitation>(
-            "INSERT INTO invitations AS t (org_id, id, email, role, token_sha256, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING t.id, t.email, t.role, t.created_at, t.expires_at",
+            "INSERT INTO invitations AS t (org_id, id, email, role, token_sha256, created_at, expires_at, mail_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING t.id, t.email, t.role, t.created_at, t.expires_at, t.mail_id, \
+             NULL::text AS outcome",
         )
         .bind(scope.uuid())
-        .bind(self.0.ids.next())
+        .bind(id)
         .bind(email)
         .bind(role_text(role))
-        .bind(&stored[..])
+        .bind(&digest(&token)[..])
         .bind(now.to_sqlx())
         .bind(later(now, INVITED_DAYS).to_sqlx())
+        .bind(mail)
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(wire::Invitation {
             token: Some(token),
             ..row.0
@@ -318,7 +357,7 @@ impl OrganizationService for Api {
         let role = role(request.get_ref().role)?;
         owners_only(&caller, role)?;
         let email = email(&request.get_ref().email)?;
-        let invitation = Some(self.invite(&scope, email, role).await?);
+        let invitation = Some(self.invite(&caller, &scope, email, role).await?);
         Ok(Response::new(wire::CreateInvitationResponse { invitation }))
     }
 

@@ -13,9 +13,11 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::password::Passwords;
+use super::signing::Signatures;
+use super::throttle::Throttle;
 use super::token::Tokens;
 use crate::backends::ADDRESS_KEY;
-use crate::limits::Limits;
+use crate::mail::Mailer;
 
 /// Dependencies. Shared by the services.
 pub struct Parts {
@@ -29,8 +31,12 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Access tokens.
     pub tokens: Tokens,
-    /// Tries to come in, per address and per address and person.
-    pub throttle: Limits,
+    /// Tries to come in.
+    pub throttle: Throttle,
+    /// Mail.
+    pub mailer: Mailer,
+    /// Signatures of requests.
+    pub signatures: Signatures,
     /// Second part of new keys' text.
     pub environment: String,
 }

@@ -5,14 +5,12 @@
 
 use contracts::access::v1 as wire;
 use errors::{ApiError, ErrorCode};
-use ids::{ApiKeyId, OrgId, derived};
 use sqlx::Row as _;
 use store::{ToSqlx as _, Tx};
 use uuid::Uuid;
 
 use super::parts::{Api, Fault, digest, email, later, name, password, path_id, secret, told_role};
 use super::token::LIFETIME_SECS;
-use crate::limits::Class;
 
 /// A session ends so many days after it began, whatever is done in it.
 const SESSION_DAYS: i64 = 30;
@@ -25,16 +23,6 @@ fn refused() -> Fault {
 }
 
 impl Api {
-    /// One try to come in, from an address, as somebody.
-    pub(super) fn throttle(&self, address: &str, who: &str) -> Result<(), ApiError> {
-        let place = derived(Uuid::nil(), address);
-        let buckets = self
-            .0
-            .throttle
-            .buckets(OrgId(place), ApiKeyId(derived(place, who)));
-        buckets.take(Class::Write).check()
-    }
-
     pub(super) async fn begin_session(
         &self,
         tx: &mut Tx,
@@ -265,7 +253,12 @@ impl Api {
         let (org, role): (Uuid, String) = (ended.try_get("org_id")?, ended.try_get("role")?);
         let user = match user {
             Err(known) => known,
-            Ok((name, stored)) => self.insert_user(&mut tx, &invited, &name, &stored).await?,
+            Ok((name, stored)) => {
+                let user = self.insert_user(&mut tx, &invited, &name, &stored).await?;
+                // Who invites has seen the token too: it proves nothing.
+                self.ask_for_proof(&mut tx, &invited, &name).await?;
+                user
+            }
         };
         if !self.insert_member(&mut tx, org, user, &role).await? {
             return Err(ApiError::new(ErrorCode::Conflict, "already a member").into());
@@ -287,16 +280,19 @@ impl Api {
         let user = self.insert_user(&mut tx, &email, &person, &stored).await?;
         let org = self.insert_organization(&mut tx, &organization, user).await?;
         let session = self.begin_session(&mut tx, user, org, "OWNER").await?;
+        self.ask_for_proof(&mut tx, &email, &person).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(session)
     }
 
     pub(super) async fn me(&self, user: Uuid) -> Result<wire::Me, Fault> {
         let mut tx = self.0.stores.pipeline.begin().await?;
-        let row = sqlx::query("SELECT email, name FROM users WHERE id = $1")
-            .bind(user)
-            .fetch_one(&mut *tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT email, name, verified_at IS NOT NULL AS verified FROM users WHERE id = $1")
+                .bind(user)
+                .fetch_one(&mut *tx)
+                .await?;
         let rows = sqlx::query(
             "SELECT m.org_id, m.role, o.name FROM members m JOIN organizations o USING (org_id) \
              WHERE m.id = $1 ORDER BY m.created_at, m.org_id LIMIT 1000",
@@ -317,6 +313,7 @@ impl Api {
             email: row.try_get("email")?,
             name: row.try_get("name")?,
             organizations: organizations.collect::<Result<_, sqlx::Error>>()?,
+            email_verified: row.try_get("verified")?,
         })
     }
 
@@ -342,17 +339,9 @@ impl Api {
             .await?
             .ok_or_else(wrong)?;
         let mut tx = self.0.stores.pipeline.begin().await?;
-        sqlx::query("UPDATE users SET password = $2 WHERE id = $1")
-            .bind(user)
-            .bind(&stored[..])
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL")
-            .bind(user)
-            .bind(self.0.clock.now().to_sqlx())
-            .execute(&mut *tx)
-            .await?;
+        self.set_password(&mut tx, user, &stored).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(())
     }
 }

@@ -106,20 +106,20 @@ async fn route(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let (path, method) = (request.uri().path(), request.method());
-    version::version(request)?;
+    context.version.set(version::version(request)?);
     if method == Method::OPTIONS {
         return Ok(options(edge, path, context));
     }
     match path {
         "/api/v1/signals" | "/api/v1/signals/batch" if method == Method::POST => {
-            let caller = authenticate(edge, request, context, Class::Ingest).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Ingest).await?;
             let batch = path.ends_with("/batch");
             edge.ingest
                 .receive(request, &mut payload, &caller, batch, &edge.settings)
                 .await
         }
         "/api/v1/events" if is_read(method) => {
-            let caller = authenticate(edge, request, context, Class::Read).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.streams.open(request, caller).await
         }
         JWKS if is_read(method) => {
@@ -130,7 +130,7 @@ async fn route(
         "/health" if is_read(method) => Ok(edge.health.overall()),
         "/health/signals" if is_read(method) => edge.health.pipeline().await,
         "/graphql" if method == Method::POST => {
-            let caller = authenticate(edge, request, context, Class::Read).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.graphql
                 .answer(request, &mut payload, caller, context, &edge.settings)
                 .await
@@ -138,7 +138,7 @@ async fn route(
         "/graphql" if method == Method::GET && request.headers().contains_key(UPGRADE) => {
             // Browsers cannot set the header: their key comes with the first message.
             let caller = if request.headers().contains_key(AUTHORIZATION) {
-                Some(authenticate(edge, request, context, Class::Read).await?)
+                Some(authenticate(edge, request, &mut payload, context, Class::Read).await?)
             } else {
                 None
             };
@@ -187,7 +187,7 @@ async fn transcoded(
     let caller: Arc<Credential> = if matched.route.rule.permission == Permission::Public {
         anybody(edge, context)?
     } else {
-        authenticate(edge, request, context, class).await?
+        authenticate(edge, request, &mut payload, context, class).await?
     };
     edge.transcoder
         .answer(matched, request, &mut payload, caller, context, &edge.settings)

@@ -8,9 +8,9 @@ use test_kit::wait_for;
 
 use crate::harness::{Gateway, problem};
 
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
-async fn call(
+pub async fn call(
     gateway: &Gateway,
     token: Option<&str>,
     method: Method,
@@ -29,19 +29,19 @@ async fn call(
     request.send().await.unwrap()
 }
 
-async fn good(response: Response) -> Value {
+pub async fn good(response: Response) -> Value {
     let status = response.status();
     let text = response.text().await.unwrap();
     assert!(status.is_success(), "{status} {text}");
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-async fn register(gateway: &Gateway, email: &str) -> Value {
+pub async fn register(gateway: &Gateway, email: &str) -> Value {
     let body = json!({"email": email, "password": PASSWORD, "name": "Ada", "organizationName": "Analytical"});
     good(call(gateway, None, Method::POST, "/auth/register", Some(body)).await).await
 }
 
-fn token(session: &Value) -> &str {
+pub fn token(session: &Value) -> &str {
     session["accessToken"].as_str().unwrap()
 }
 
