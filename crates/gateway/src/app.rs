@@ -10,7 +10,9 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::access::{self, Authenticator, Parts, Passwords, Proofs, Signatures, Throttle, Tokens};
+use crate::access::{
+    self, AuditExport, Authenticator, Parts, Passwords, Proofs, Signatures, Throttle, Tokens,
+};
 use crate::audit::Audit;
 use crate::backends::Backends;
 use crate::config::Settings;
@@ -141,6 +143,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     let groups = group_sizes(&metrics)?;
     let ingest = Ingest::start(&settings.ingest, &backends, &clock, groups, &lifecycle);
     let edge = Data::new(Edge {
+        audit_export: AuditExport::new(&stores, &contract, home.clone(), Arc::clone(&clock))?,
         graphql,
         docs,
         by_hand,
@@ -172,10 +175,10 @@ fn behind(
     let audit = Audit::new(
         stores.db.clone(),
         Home::here(),
-        contract.pool().clone(),
+        contract,
         Arc::clone(clock),
         Arc::clone(ids),
-    );
+    )?;
     let around = (url, audit);
     let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
     let secret = settings.security.secret_bytes()?;

@@ -3,9 +3,11 @@
 use ids::{ApiKeyId, Clock, IdGen, OrgId};
 use jiff::Timestamp;
 use rpc::Role;
+use serde_json::json;
 use settings::Secret;
 use store::{OrgScope, StoreError, Stores, ToSqlx, Tx};
 
+use super::trail::note_command;
 use super::{NewSecret, Signing};
 use crate::http::NEWEST;
 
@@ -60,7 +62,11 @@ pub async fn create_organization(
         .bind(clock.now().to_sqlx())
         .execute(&mut *tx)
         .await?;
-    let (_, text) = insert_key(&mut tx, org, clock.now(), ApiKeyId::new(ids), key).await?;
+    let (id, text) = insert_key(&mut tx, org, clock.now(), ApiKeyId::new(ids), key).await?;
+    let what = ("access.v1.OrganizationService/CreateOrganization", "organization");
+    let made =
+        json!({"organization": {"id": org, "name": name}, "apiKey": {"id": id, "role": role_text(key.role)}});
+    note_command(&mut tx, (clock, ids), org.uuid(), what, (org.uuid(), made)).await?;
     tx.commit().await?;
     Ok((org, text))
 }
@@ -77,7 +83,14 @@ pub async fn create_key(
     key: &NewKey,
 ) -> Result<(ApiKeyId, Secret<String>), StoreError> {
     let id = ApiKeyId::new(ids);
-    Ok((id, create_key_as(stores, clock, org, id, key).await?))
+    let mut tx = stores.db.begin(&OrgScope::new(org)).await?;
+    let (_, text) = insert_key(&mut tx, org, clock.now(), id, key).await?;
+    let what = ("access.v1.ApiKeyService/CreateApiKey", "api_keys");
+    let made =
+        json!({"apiKey": {"id": id, "name": key.name, "role": role_text(key.role), "scopes": key.scopes}});
+    note_command(&mut tx, (clock, ids), org.uuid(), what, (id.uuid(), made)).await?;
+    tx.commit().await?;
+    Ok((id, text))
 }
 
 /// As [`create_key`], under an id that is known already.

@@ -7,6 +7,7 @@ use store::ToSqlx as _;
 use tonic::{Request, Response, Status};
 
 use super::parts::{Api, Fault, address, digest, enter, path_id, person};
+use super::trail::Whence;
 
 #[tonic::async_trait]
 impl AuthService for Api {
@@ -15,7 +16,8 @@ impl AuthService for Api {
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
         self.0.throttle.check(&address(&request), "register").await?;
-        let session = Some(self.sign_up(request.into_inner()).await?);
+        let whence = Whence::of(&request);
+        let session = Some(self.sign_up(request.into_inner(), &whence).await?);
         Ok(Response::new(wire::RegisterResponse { session }))
     }
 
@@ -25,7 +27,8 @@ impl AuthService for Api {
     ) -> Result<Response<wire::LoginResponse>, Status> {
         let (from, email) = (address(&request), request.get_ref().email.trim().to_lowercase());
         self.0.throttle.check_person(&from, &email).await?;
-        let session = Some(self.log_in(request.into_inner()).await?);
+        let whence = Whence::of(&request);
+        let session = Some(self.log_in(request.into_inner(), &whence).await?);
         self.0.throttle.came_in(&from, &email).await;
         Ok(Response::new(wire::LoginResponse { session }))
     }
@@ -65,7 +68,8 @@ impl AuthService for Api {
         request: Request<wire::AcceptInvitationRequest>,
     ) -> Result<Response<wire::AcceptInvitationResponse>, Status> {
         self.0.throttle.check(&address(&request), "invitation").await?;
-        let session = Some(self.accept(request.into_inner()).await?);
+        let whence = Whence::of(&request);
+        let session = Some(self.accept(request.into_inner(), &whence).await?);
         Ok(Response::new(wire::AcceptInvitationResponse { session }))
     }
 
@@ -116,7 +120,8 @@ impl AuthService for Api {
         request: Request<wire::VerifyEmailRequest>,
     ) -> Result<Response<wire::VerifyEmailResponse>, Status> {
         self.0.throttle.check(&address(&request), "verify").await?;
-        self.prove(&request.get_ref().token).await?;
+        self.prove(&request.get_ref().token, &Whence::of(&request))
+            .await?;
         Ok(Response::new(wire::VerifyEmailResponse {}))
     }
 
@@ -148,7 +153,8 @@ impl AuthService for Api {
         request: Request<wire::ResetPasswordRequest>,
     ) -> Result<Response<wire::ResetPasswordResponse>, Status> {
         self.0.throttle.check(&address(&request), "reset").await?;
-        self.reset(request.into_inner()).await?;
+        let whence = Whence::of(&request);
+        self.reset(request.into_inner(), &whence).await?;
         Ok(Response::new(wire::ResetPasswordResponse {}))
     }
 }

@@ -106,10 +106,10 @@ impl Api {
         )
         .bind(scope.uuid())
         .bind(id.uuid())
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(row.0)
+        Ok(row.ok_or_else(|| ApiError::not_found("key"))?.0)
     }
 
     async fn new_key(
@@ -167,6 +167,16 @@ impl ApiKeyService for Api {
             has_more: page.has_more,
             total_count: page.total_count,
         }))
+    }
+
+    async fn get_api_key(
+        &self,
+        request: Request<wire::GetApiKeyRequest>,
+    ) -> Result<Response<wire::GetApiKeyResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = ApiKeyId(path_id(&request.get_ref().api_key_id, "key")?);
+        let api_key = Some(self.key(&scope, id).await?);
+        Ok(Response::new(wire::GetApiKeyResponse { api_key }))
     }
 
     async fn create_api_key(

@@ -5,12 +5,14 @@
 //! principal may do with a record (the policy table does), or let a secret into a log.
 
 mod admin;
+mod audit_export;
 mod audit_log;
 mod auth;
 mod authenticate;
 pub mod by_hand;
 mod key;
 mod keys;
+mod membership;
 mod organizations;
 mod parts;
 mod password;
@@ -20,8 +22,10 @@ mod sessions;
 mod signing;
 mod throttle;
 mod token;
+mod trail;
 
 pub use admin::{NewKey, create_key, create_organization, revoke_key};
+pub(crate) use audit_export::AuditExport;
 pub(crate) use authenticate::Proofs;
 pub use authenticate::{Authenticator, Credential};
 pub use key::{ApiKey, NewSecret};
@@ -37,10 +41,11 @@ use crate::http::{ByHand, JWKS};
 
 /// The route of the key set, for `Allow`; it is no part of the API's document.
 pub(crate) fn described() -> Vec<ByHand> {
-    vec![ByHand {
+    let keys = ByHand {
         method: "GET",
         path: JWKS,
         public: true,
         operation: None,
-    }]
+    };
+    vec![keys, audit_export::described()]
 }

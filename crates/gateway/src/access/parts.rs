@@ -167,6 +167,16 @@ pub(super) fn told_role(stored: &str) -> i32 {
     }
 }
 
+/// A told role, as stored.
+pub(super) fn stored_role(told: i32) -> &'static str {
+    match wire::Role::try_from(told) {
+        Ok(wire::Role::Owner) => "OWNER",
+        Ok(wire::Role::Admin) => "ADMIN",
+        Ok(wire::Role::Member) => "MEMBER",
+        _ => "VIEWER",
+    }
+}
+
 /// Only an owner gives or takes the owner's role.
 pub(super) fn owners_only(caller: &Caller, role: Role) -> Result<(), ApiError> {
     if role == Role::Owner && caller.principal().role != Role::Owner {

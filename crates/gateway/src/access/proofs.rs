@@ -9,6 +9,7 @@ use store::{ToSqlx as _, Tx};
 use uuid::Uuid;
 
 use super::parts::{Api, Fault, digest, email, password};
+use super::trail::Whence;
 use crate::mail::{NewMail, Template};
 
 /// A link to set a new password is good for so long.
@@ -70,10 +71,12 @@ impl Api {
         Ok(row.ok_or_else(refused)?.try_get("user_id")?)
     }
 
-    pub(super) async fn prove(&self, token: &str) -> Result<(), Fault> {
+    pub(super) async fn prove(&self, token: &str, whence: &Whence) -> Result<(), Fault> {
         let mut tx = self.0.stores.pipeline.begin().await?;
         let user = self.consume(&mut tx, token, "verify_email").await?;
         self.proven_address(&mut tx, user).await?;
+        self.note_everywhere(&mut tx, user, "AuthService/VerifyEmail", whence)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -104,7 +107,11 @@ impl Api {
         Ok(())
     }
 
-    pub(super) async fn reset(&self, asked: wire::ResetPasswordRequest) -> Result<(), Fault> {
+    pub(super) async fn reset(
+        &self,
+        asked: wire::ResetPasswordRequest,
+        whence: &Whence,
+    ) -> Result<(), Fault> {
         let wanted = password("/newPassword", &asked.new_password)?;
         let now = self.0.clock.now().to_sqlx();
         let mut tx = self.0.stores.pipeline.begin().await?;
@@ -132,6 +139,8 @@ impl Api {
             .execute(&mut *tx)
             .await?;
         self.set_password(&mut tx, user, &stored).await?;
+        self.note_everywhere(&mut tx, user, "AuthService/ResetPassword", whence)
+            .await?;
         tx.commit().await?;
         self.0.mailer.poke();
         Ok(())

@@ -5,12 +5,16 @@
 
 use contracts::access::v1 as wire;
 use errors::{ApiError, ErrorCode};
+use serde_json::json;
 use sqlx::Row as _;
 use store::{ToSqlx as _, Tx};
 use uuid::Uuid;
 
-use super::parts::{Api, Fault, digest, email, later, name, password, path_id, secret, told_role};
+use super::parts::{
+    Api, Fault, digest, email, later, name, password, path_id, secret, stored_role, told_role,
+};
 use super::token::LIFETIME_SECS;
+use super::trail::{Deed, Whence};
 
 /// A session ends so many days after it began, whatever is done in it.
 const SESSION_DAYS: i64 = 30;
@@ -140,7 +144,11 @@ impl Api {
         Ok(user.filter(|_| matches))
     }
 
-    pub(super) async fn log_in(&self, asked: wire::LoginRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn log_in(
+        &self,
+        asked: wire::LoginRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let wanted = asked
             .organization_id
             .as_deref()
@@ -150,6 +158,14 @@ impl Api {
         let user = self.proven(&email, &asked.password).await?.ok_or_else(refused)?;
         let mut tx = self.0.stores.pipeline.begin().await?;
         let session = self.in_organization(&mut tx, user, wanted).await?;
+        let deed = Deed {
+            org: path_id(&session.organization_id, "organization")?,
+            user,
+            role: stored_role(session.role),
+            method: "AuthService/Login",
+            made: None,
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
         Ok(session)
     }
@@ -213,7 +229,11 @@ impl Api {
         Ok(session)
     }
 
-    pub(super) async fn accept(&self, asked: wire::AcceptInvitationRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn accept(
+        &self,
+        asked: wire::AcceptInvitationRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let now = self.0.clock.now().to_sqlx();
         let mut tx = self.0.stores.pipeline.begin().await?;
         let row = sqlx::query(
@@ -264,11 +284,25 @@ impl Api {
             return Err(ApiError::new(ErrorCode::Conflict, "already a member").into());
         }
         let session = self.begin_session(&mut tx, user, org, &role).await?;
+        let member = json!({"member": {"id": user, "email": invited, "role": role}});
+        let deed = Deed {
+            org,
+            user,
+            role: &role,
+            method: "AuthService/AcceptInvitation",
+            made: Some((&user.to_string(), member)),
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(session)
     }
 
-    pub(super) async fn sign_up(&self, asked: wire::RegisterRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn sign_up(
+        &self,
+        asked: wire::RegisterRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let (email, person) = (email(&asked.email)?, name("/name", &asked.name)?);
         let organization = name("/organizationName", &asked.organization_name)?;
         let stored = self
@@ -281,6 +315,16 @@ impl Api {
         let org = self.insert_organization(&mut tx, &organization, user).await?;
         let session = self.begin_session(&mut tx, user, org, "OWNER").await?;
         self.ask_for_proof(&mut tx, &email, &person).await?;
+        let made = json!({"member": {"id": user, "email": email, "name": person, "role": "OWNER"},
+                          "organization": {"id": org, "name": organization}});
+        let deed = Deed {
+            org,
+            user,
+            role: "OWNER",
+            method: "AuthService/Register",
+            made: Some((&user.to_string(), made)),
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
         self.0.mailer.poke();
         Ok(session)

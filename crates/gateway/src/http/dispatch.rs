@@ -16,7 +16,7 @@ use ids::IdGen;
 use super::auth::{anybody, authenticate};
 use super::headers::no_parameters;
 use super::{Context, HandRoutes, answer, version};
-use crate::access::{Authenticator, Credential};
+use crate::access::{AuditExport, Authenticator, Credential};
 use crate::config::HttpSettings;
 use crate::docs::Docs;
 use crate::graphql::{self, Graphql};
@@ -46,6 +46,8 @@ pub struct Edge {
     pub streams: Streams,
     /// Health.
     pub health: Health,
+    /// The audit log as a file.
+    pub audit_export: AuditExport,
     /// GraphQL.
     pub graphql: Graphql,
     /// The contract for people and programs.
@@ -58,6 +60,8 @@ pub struct Edge {
 
 /// Where the keys of access tokens are published (RFC 7517).
 pub const JWKS: &str = "/.well-known/jwks.json";
+/// The audit log as a file.
+pub const AUDIT_EXPORT: &str = "/api/v1/audit/export";
 const GITHUB: &str = "/hooks/github/";
 
 /// The handler of all requests.
@@ -121,6 +125,10 @@ async fn route(
         "/api/v1/events" if is_read(method) => {
             let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.streams.open(request, caller).await
+        }
+        AUDIT_EXPORT if *method == Method::GET => {
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
+            edge.audit_export.answer(request, &caller)
         }
         JWKS if is_read(method) => {
             no_parameters(request)?;

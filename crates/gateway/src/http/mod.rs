@@ -17,7 +17,7 @@ pub use answer::{json, problem};
 pub use body::{Limits as BodyLimits, json_body, raw_body};
 pub use by_hand::{ByHand, HandRoutes};
 pub use context::Context;
-pub use dispatch::{Edge, JWKS};
+pub use dispatch::{AUDIT_EXPORT, Edge, JWKS};
 pub use headers::{idempotency_key, invalid_header, no_parameters, unknown_parameter};
 pub use server::serve_public;
 pub use version::{NEWEST, VERSIONS, pinned};
