@@ -13,6 +13,8 @@ use settings::{Secret, SettingsError, Validate};
 use store::DbSettings;
 use telemetry::TelemetryConfig;
 
+use crate::mail::MailSettings;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub backends: BackendSettings,
     /// API keys.
     pub access: AccessSettings,
+    /// Mail.
+    pub mail: MailSettings,
     /// Rate limits.
     pub limits: LimitSettings,
     /// The ingest path.
@@ -112,6 +116,8 @@ pub struct AccessSettings {
     pub token_keys: Vec<Secret<String>>,
     /// Tries to come in, per address and person; an address has ten times that.
     pub logins: Rate,
+    /// Tries per person from addresses that are strange for them.
+    pub strangers: Rate,
 }
 
 /// GraphQL.
@@ -216,19 +222,6 @@ impl SecuritySettings {
     }
 }
 
-impl AccessSettings {
-    /// The limits of tries to come in.
-    #[must_use]
-    pub fn throttle(&self) -> LimitSettings {
-        LimitSettings {
-            organization_factor: 10,
-            read: self.logins,
-            write: self.logins,
-            ingest: self.logins,
-        }
-    }
-}
-
 impl Settings {
     /// The keys of access tokens: those of the settings, or one derived from the secret.
     #[must_use]
@@ -277,6 +270,7 @@ impl Validate for Settings {
         rpc::KeyPair::public_of(&self.security.signing_key)
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
+        self.mail.check()?;
         self.check_bounds()
     }
 }
@@ -308,6 +302,7 @@ impl Settings {
             ("limits.write", self.limits.write),
             ("limits.ingest", self.limits.ingest),
             ("access.logins", access.logins),
+            ("access.strangers", access.strangers),
         ] {
             rule(
                 rate.per_minute > 0 && rate.burst > 0,

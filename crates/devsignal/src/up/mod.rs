@@ -93,6 +93,12 @@ async fn serve(
     wait_until_ready(lifecycle).await?;
     endpoints.write(data_dir)?;
     announce(&endpoints, data_dir, started);
+    if let Some(directory) = services::mail_directory(data_dir) {
+        crate::complain(&format!(
+            "no mail server is set (DEVSIGNAL_GATEWAY__MAIL__TRANSPORT): mails are written to {}",
+            directory.display()
+        ));
+    }
     Ok(())
 }
 

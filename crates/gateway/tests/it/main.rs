@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod audit;
 mod authorization;
 mod bad_input;
 mod contract;
@@ -24,8 +25,11 @@ mod grpc_bad_input;
 mod harness;
 mod idempotency;
 mod ingest;
+mod mail;
 mod people;
 mod rest;
+mod signing;
+mod smtp;
 mod speed;
 mod subscriptions;
 mod surroundings;
