@@ -16,6 +16,7 @@ mod parts;
 mod password;
 mod serve;
 mod sessions;
+mod telling;
 mod token;
 
 pub use admin::{NewKey, create_key, create_organization, revoke_key};

@@ -16,6 +16,7 @@ use super::admin::{role_of, role_text};
 use super::parts::{
     Api, Fault, email, enter, later, name, owners_only, path_id, person, role, secret, told_role,
 };
+use super::telling::Became;
 
 const INVITED_DAYS: i64 = 7;
 const ROLES: &[&str] = &["OWNER", "ADMIN", "MEMBER", "VIEWER"];
@@ -91,6 +92,7 @@ impl Api {
         new_name: Option<String>,
     ) -> Result<wire::Organization, Fault> {
         let mut tx = self.0.stores.db.begin(scope).await?;
+        let changes = new_name.is_some();
         let row = sqlx::query(
             "UPDATE organizations SET name = COALESCE($2, name) WHERE org_id = $1 RETURNING org_id, name, created_at",
         )
@@ -98,6 +100,9 @@ impl Api {
         .bind(new_name)
         .fetch_one(&mut *tx)
         .await?;
+        if changes {
+            self.tell_organization(&mut tx, scope.uuid(), false).await?;
+        }
         tx.commit().await?;
         Ok(wire::Organization {
             id: row.try_get::<Uuid, _>("org_id")?.to_string(),
@@ -145,6 +150,8 @@ impl Api {
                 .bind(self.0.clock.now().to_sqlx())
                 .execute(&mut *tx)
                 .await?;
+            self.tell_member(&mut tx, scope.uuid(), user, Became::Removed)
+                .await?;
             tx.commit().await?;
             return Ok(None);
         };
@@ -157,6 +164,10 @@ impl Api {
         .bind(role_text(to))
         .fetch_one(&mut *tx)
         .await?;
+        if to != is {
+            self.tell_member(&mut tx, scope.uuid(), user, Became::Other(is))
+                .await?;
+        }
         tx.commit().await?;
         Ok(Some(member))
     }
