@@ -10,6 +10,7 @@
 mod access;
 mod authorization;
 mod bad_input;
+mod broker;
 mod contract;
 mod conventions;
 mod events;
