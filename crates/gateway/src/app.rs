@@ -17,6 +17,7 @@ use crate::config::Settings;
 use crate::contract::Contract;
 use crate::docs::{self, Docs};
 use crate::error::StartError;
+use crate::events::Catalogue;
 use crate::graphql::{self, Graphql};
 use crate::grpc::{self, Proxy, ProxyParts};
 use crate::health::{self, Health};
@@ -122,7 +123,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     );
     let parts = stream::Parts {
         bus,
-        contract: contract.clone(),
+        catalogue: Catalogue::new(&contract)?,
         authenticator: authenticator.clone(),
         secret,
         metrics: StreamMetrics::new(&metrics)?,

@@ -12,6 +12,7 @@ pub mod config;
 mod contract;
 mod docs;
 mod error;
+pub mod events;
 mod graphql;
 mod grpc;
 mod health;

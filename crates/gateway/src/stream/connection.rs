@@ -1,12 +1,10 @@
 //! One client's stream: reads the ring or the broker, writes frames, and ends when its key does.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use contracts::Envelope;
 use eventbus::{Position, TailError};
 use futures::StreamExt as _;
 use ids::{ApiKeyId, OrgId};
@@ -15,8 +13,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::catch_up::CatchUp;
 use super::cursor::Place;
 use super::open::Shared;
-use super::render::{Told, render};
 use super::ring::{Next, Ring, Wake};
+use crate::events::{Filter, PublicEvent as Told};
 
 /// How often the key is looked at. With the cache's four seconds this keeps a revoked key's stream below five.
 const LOOK: Duration = Duration::from_millis(800);
@@ -52,8 +50,8 @@ pub struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) org: OrgId,
     pub(super) key: ApiKeyId,
-    /// The types to show; all, if empty.
-    pub(super) types: HashSet<String>,
+    /// The events to show.
+    pub(super) filter: Filter,
     /// What was sent or passed so far.
     place: Place,
     source: Source,
@@ -71,7 +69,7 @@ impl Connection {
     pub(super) fn new(
         shared: Arc<Shared>,
         caller: (OrgId, ApiKeyId),
-        types: HashSet<String>,
+        filter: Filter,
         place: Place,
         wake: Wake,
         source: Result<u64, Box<CatchUp>>,
@@ -84,7 +82,7 @@ impl Connection {
             shared,
             org: caller.0,
             key: caller.1,
-            types,
+            filter,
             place,
             source: source.map_or_else(Source::Broker, Source::Ring),
             wake,
@@ -129,7 +127,7 @@ impl Connection {
             if let Some(message) = self.in_hand.take() {
                 self.place = Place::after(message.position);
                 let fresh = message.told.iter().skip(message.at);
-                let wanted = fresh.filter(|told| self.types.is_empty() || self.types.contains(&told.kind));
+                let wanted = fresh.filter(|told| self.filter.wants(told));
                 let wanted: Vec<String> = wanted.map(|told| told.json.clone()).collect();
                 if !wanted.is_empty() {
                     return Some((wanted, self));
@@ -156,7 +154,7 @@ impl Connection {
                 position: message.position,
                 passed,
             };
-            if self.types.is_empty() || self.types.contains(&told.kind) {
+            if self.filter.wants(told) {
                 let cursor = self.shared.cursors.write(self.org, &self.place);
                 // Writing to a String cannot fail.
                 let _ = write!(piece, "id: {cursor}\ndata: {}\n\n", told.json);
@@ -187,7 +185,7 @@ impl Connection {
                 self.wake.borrow_and_update();
                 match ring.next(self.org, index) {
                     Next::Message(entry) => {
-                        let told = entry.told(|envelope| render(shared.contract.pool(), envelope));
+                        let told = entry.told(|envelope| shared.catalogue.render(envelope));
                         self.take(entry.position, told);
                         return Step::Again;
                     }
@@ -240,7 +238,7 @@ impl Connection {
         };
         match next {
             Some(Ok((position, envelope))) => {
-                let told = self.render(&envelope);
+                let told = shared.catalogue.render(&envelope);
                 self.take(position, told.into());
                 // The ring has all that follows: the switch is here, after this message.
                 if let Some(index) = ring.locate(&Place::after(position)) {
@@ -254,10 +252,6 @@ impl Connection {
                 Step::End
             }
         }
-    }
-
-    fn render(&self, envelope: &Envelope) -> Vec<Told> {
-        render(self.shared.contract.pool(), envelope)
     }
 
     fn take(&mut self, position: Position, told: Arc<[Told]>) {

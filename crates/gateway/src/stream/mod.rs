@@ -10,7 +10,6 @@ mod cursor;
 mod described;
 mod hub;
 mod open;
-mod render;
 mod ring;
 
 pub use described::described;

@@ -1,6 +1,5 @@
 //! Opening a stream: who, from where, which types.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use errors::{ApiError, ErrorCode, FieldError};
+use errors::ApiError;
 use eventbus::Bus;
 use futures::{Stream, StreamExt as _};
 use ids::Clock;
@@ -20,11 +19,10 @@ use super::catch_up::{CatchUp, check_kept};
 use super::connection::Connection;
 use super::cursor::{Cursors, Place};
 use super::hub::Hub;
-use super::render::bus_type;
 use super::ring::Ring;
 use crate::access::{Authenticator, Credential, by_hand};
 use crate::config::EventSettings;
-use crate::contract::Contract;
+use crate::events::{Catalogue, Filter, Places};
 use crate::http::unknown_parameter;
 use crate::metrics::StreamMetrics;
 use crate::transcode::decode_parameter;
@@ -33,7 +31,7 @@ use crate::transcode::decode_parameter;
 pub(super) struct Shared {
     pub(super) hub: Hub,
     pub(super) bus: Bus,
-    pub(super) contract: Contract,
+    pub(super) catalogue: Catalogue,
     pub(super) cursors: Cursors,
     pub(super) authenticator: Authenticator,
     pub(super) catching_up: Arc<Semaphore>,
@@ -68,8 +66,8 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 pub struct Parts {
     /// The bus.
     pub bus: Bus,
-    /// The contract.
-    pub contract: Contract,
+    /// The events that there are.
+    pub catalogue: Catalogue,
     /// Keys.
     pub authenticator: Authenticator,
     /// Marks cursors.
@@ -95,7 +93,7 @@ impl Streams {
         let shared = Shared {
             hub,
             bus: parts.bus,
-            contract: parts.contract,
+            catalogue: parts.catalogue,
             cursors: Cursors::new(&parts.secret),
             authenticator: parts.authenticator,
             catching_up: Arc::new(Semaphore::new(settings.max_catching_up)),
@@ -126,12 +124,14 @@ impl Streams {
         kind: &str,
     ) -> Result<impl Stream<Item = String> + Send + use<>, ApiError> {
         caller.check(&by_hand::EVENTS)?;
+        let types = [kind.to_owned()];
+        let filter = Filter::read(&self.shared.catalogue, &types, &[], Places::QUERY)?;
         let (guard, ring) = self.admit()?;
         let (wake, end, last) = ring.subscribe(caller.org);
         let connection = Connection::new(
             Arc::clone(&self.shared),
             (caller.org, caller.id),
-            HashSet::from([kind.to_owned()]),
+            filter,
             Place::after(last),
             wake,
             Ok(end),
@@ -167,7 +167,7 @@ impl Streams {
         caller: Arc<Credential>,
     ) -> Result<HttpResponse, ApiError> {
         caller.check(&by_hand::EVENTS)?;
-        let wanted = Wanted::of(request)?;
+        let wanted = Wanted::of(request, &self.shared.catalogue)?;
         let shared = &self.shared;
         let not_yet = || ApiError::unavailable("the event stream is not available just now");
         let (guard, ring) = self.admit()?;
@@ -195,7 +195,7 @@ impl Streams {
             return Ok(response.finish());
         }
         let who = (caller.org, caller.id);
-        let connection = Connection::new(Arc::clone(shared), who, wanted.types, place, wake, source, guard);
+        let connection = Connection::new(Arc::clone(shared), who, wanted.filter, place, wake, source, guard);
         let greeting = futures::stream::once(std::future::ready(connection.greeting()));
         let frames = futures::stream::unfold(connection, |connection| Box::pin(connection.next()));
         Ok(response.streaming(greeting.chain(frames).map(Ok::<Bytes, std::convert::Infallible>)))
@@ -205,42 +205,31 @@ impl Streams {
 /// What the client asked for.
 struct Wanted {
     after: Option<String>,
-    types: HashSet<String>,
+    filter: Filter,
 }
 
 impl Wanted {
-    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut wanted = Self {
-            after: None,
-            types: HashSet::new(),
-        };
+    fn of(request: &HttpRequest, catalogue: &Catalogue) -> Result<Self, ApiError> {
+        let (mut after, mut types, mut objects) = (None, None, None);
         for part in request.query_string().split('&').filter(|part| !part.is_empty()) {
             let (name, text) = decode_parameter(part)?;
             match name.as_str() {
-                "after" if wanted.after.is_none() => wanted.after = Some(text),
-                "types" if wanted.types.is_empty() => wanted.types = types(&text)?,
-                other => return Err(unknown_parameter(other, "after, types, each once")),
+                "after" if after.is_none() => after = Some(text),
+                "types" if types.is_none() => types = Some(text),
+                "objects" if objects.is_none() => objects = Some(text),
+                other => return Err(unknown_parameter(other, "after, types, objects, each once")),
             }
         }
         // A browser that reconnects repeats the address and adds the header: the header is newer.
         if let Some(last) = request.headers().get("last-event-id").filter(|v| !v.is_empty()) {
-            wanted.after = Some(last.to_str().unwrap_or("?").to_owned());
+            after = Some(last.to_str().unwrap_or("?").to_owned());
         }
-        Ok(wanted)
+        let filter = Filter::read(catalogue, &list(types), &list(objects), Places::QUERY)?;
+        Ok(Self { after, filter })
     }
 }
 
-fn types(text: &str) -> Result<HashSet<String>, ApiError> {
-    text.split(',')
-        .map(|kind| {
-            if bus_type(kind).is_some() {
-                return Ok(kind.to_owned());
-            }
-            let kind: String = kind.chars().take(60).collect();
-            let message = format!("there is no event type `{kind}`");
-            let mut error = ApiError::new(ErrorCode::InvalidParameter, message.clone());
-            error.fields = vec![FieldError::new("?types", "unknown_value", message)];
-            Err(error)
-        })
-        .collect()
+fn list(text: Option<String>) -> Vec<String> {
+    text.map(|text| text.split(',').map(str::to_owned).collect())
+        .unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::cursor::Place;
-use super::render::Told;
+use crate::events::PublicEvent as Told;
 
 /// What an entry takes beside its payload, roughly.
 const OVERHEAD: usize = 512;
