@@ -12,6 +12,8 @@ use settings::{Secret, SettingsError, Validate};
 use store::DbSettings;
 use telemetry::TelemetryConfig;
 
+use crate::webhooks::WebhookSettings;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
@@ -35,6 +37,8 @@ pub struct Settings {
     pub events: EventSettings,
     /// GraphQL.
     pub graphql: GraphqlSettings,
+    /// Webhooks.
+    pub webhooks: WebhookSettings,
     /// Keys.
     pub security: SecuritySettings,
     /// The gateway's schema.
@@ -281,6 +285,7 @@ impl Validate for Settings {
         rpc::KeyPair::public_of(&self.security.signing_key)
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
+        self.webhooks.check()?;
         self.check_bounds()
     }
 }

@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 pub use api::{Api, Parts};
 pub use settings::WebhookSettings;
 
-use crate::contract::Contract;
 use crate::error::StartError;
+use crate::events::Catalogue;
 use crate::secrets::Sealer;
 
 /// The one version of the events' schemas that there is.
@@ -34,9 +34,11 @@ const SCHEMA_VERSION: i32 = 1;
 /// The type of a test's event; it is on no stream.
 const TEST_TYPE: &str = "webhook.test";
 
-/// Whether events of this type exist.
-fn is_event_type(kind: &str) -> bool {
-    kind == TEST_TYPE || crate::stream::bus_type(kind).is_some()
+/// Whether there are events of this type, or of a pattern such as `deal.*`.
+fn is_event_type(catalogue: &Catalogue, pattern: &str) -> bool {
+    catalogue
+        .types()
+        .any(|of| domain::types::stands_for(pattern, &of.name))
 }
 
 /// What the delivery role stands on.
@@ -45,8 +47,8 @@ pub struct Deps {
     pub bus: Bus,
     /// The gateway's schema.
     pub stores: Stores,
-    /// The descriptors, to render events with.
-    pub contract: Contract,
+    /// Renders events.
+    pub catalogue: Catalogue,
     /// Opens secrets and headers.
     pub sealer: Sealer,
     /// The time.

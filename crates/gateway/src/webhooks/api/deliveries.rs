@@ -122,7 +122,7 @@ impl Api {
         if asked.types.len() > MAX_TYPES {
             return Err(ApiError::invalid("/types", "too_many", format!("at most {MAX_TYPES} types")).into());
         }
-        if let Some(at) = asked.types.iter().position(|kind| !is_event_type(kind)) {
+        if let Some(at) = asked.types.iter().position(|kind| !is_event_type(&self.0.catalogue, kind)) {
             let message = "there are no events of this type";
             return Err(ApiError::invalid(format!("/types/{at}"), "unknown_value", message).into());
         }

@@ -8,6 +8,8 @@ use prost_types::value::Kind;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::parts::Parts;
+use crate::events::Catalogue;
 use crate::secrets::Sealer;
 use crate::webhooks::domain::filter::Filter;
 use crate::webhooks::domain::headers;
@@ -85,16 +87,15 @@ impl Given {
         self,
         endpoint: &mut Endpoint,
         org: Uuid,
-        policy: &Policy,
-        sealer: &Sealer,
+        parts: &Parts,
     ) -> Result<(), ApiError> {
         let mut wrong = Vec::new();
         if let Some(url) = self.url {
             endpoint.url = url;
-            check_url(&endpoint.url, policy, &mut wrong);
+            check_url(&endpoint.url, &parts.policy, &mut wrong);
         }
         if let Some(events) = self.events {
-            check_events(&events, &mut wrong);
+            check_events(&parts.catalogue, &events, &mut wrong);
             endpoint.events = events;
         }
         if let Some(text) = self.description {
@@ -127,7 +128,7 @@ impl Given {
             endpoint.schema_version = version;
         }
         if let Some(given) = self.headers {
-            set_headers(endpoint, org, &given, sealer, &mut wrong);
+            set_headers(endpoint, org, &given, &parts.sealer, &mut wrong);
         }
         if let Some(rate) = self.rate_per_second {
             range("/ratePerSecond", rate, 0..=10_000, &mut wrong);
@@ -153,7 +154,7 @@ fn check_url(url: &str, policy: &Policy, wrong: &mut Vec<FieldError>) {
     }
 }
 
-fn check_events(events: &[String], wrong: &mut Vec<FieldError>) {
+fn check_events(catalogue: &Catalogue, events: &[String], wrong: &mut Vec<FieldError>) {
     if events.len() > MAX_EVENTS {
         let message = format!("at most {MAX_EVENTS} types");
         wrong.push(FieldError::new("/events", "too_many", message));
@@ -161,7 +162,7 @@ fn check_events(events: &[String], wrong: &mut Vec<FieldError>) {
     }
     for (n, kind) in events.iter().enumerate() {
         let at = format!("/events/{n}");
-        if !is_event_type(kind) {
+        if !is_event_type(catalogue, kind) {
             wrong.push(FieldError::new(at, "unknown_value", "there are no events of this type"));
         } else if events[..n].contains(kind) {
             wrong.push(FieldError::new(at, "repeated", "this type is given twice"));

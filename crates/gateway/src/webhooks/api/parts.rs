@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
+use crate::events::Catalogue;
 use crate::secrets::Sealer;
 
 /// Dependencies. Shared by the services.
@@ -23,6 +24,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn IdGen>,
+    /// The types of events.
+    pub catalogue: Catalogue,
     /// Which URLs may be given.
     pub policy: Policy,
     /// Most webhooks of an organization.

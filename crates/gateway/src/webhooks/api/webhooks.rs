@@ -99,7 +99,7 @@ impl Api {
         if asked.rate_per_second == Some(0) {
             return Err(ApiError::invalid("/ratePerSecond", "out_of_range", "1 to 10,000").into());
         }
-        Given::from(&asked).apply(&mut new, scope.uuid(), &self.0.policy, &self.0.sealer)?;
+        Given::from(&asked).apply(&mut new, scope.uuid(), &self.0)?;
         let mut tx = self.0.stores.db.begin(scope).await?;
         if endpoints::count_locked(&mut tx, scope).await? >= self.0.most {
             let detail = format!("an organization has at most {} webhooks", self.0.most);
@@ -137,7 +137,7 @@ impl Api {
         let before = self.locked(&mut tx, scope, id).await?;
         if_match(if_version, before.version)?;
         let mut after = before.clone();
-        given.apply(&mut after, scope.uuid(), &self.0.policy, &self.0.sealer)?;
+        given.apply(&mut after, scope.uuid(), &self.0)?;
         let changed = after.changed(&before);
         if changed.is_empty() {
             tx.rollback().await;

@@ -9,3 +9,4 @@ pub mod schedule;
 pub mod signature;
 pub mod stats;
 pub mod thin;
+pub mod types;

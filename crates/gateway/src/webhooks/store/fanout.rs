@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use store::{PipelineDb, StoreError, ToSqlx as _, Tx};
+use store::{PipelineDb, StoreError, ToSqlx as _, Ts, Tx};
 use uuid::Uuid;
 
 use super::endpoints::{COLUMNS, Endpoint};
@@ -58,34 +58,44 @@ pub async fn endpoints(tx: &mut Tx, orgs: &[Uuid]) -> Result<Vec<(Uuid, Endpoint
     Ok(found)
 }
 
-/// Whether there is any webhook.
-pub async fn any(db: &PipelineDb) -> Result<bool, StoreError> {
+/// When the oldest webhook was made; `None` when there is none.
+pub async fn oldest(db: &PipelineDb) -> Result<Option<Timestamp>, StoreError> {
     let mut tx = db.begin().await?;
-    let any = sqlx::query_scalar("SELECT EXISTS (SELECT FROM webhooks)")
+    let oldest: Option<Ts> = sqlx::query_scalar("SELECT min(created_at) FROM webhooks")
         .fetch_one(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok(any)
+    Ok(oldest.map(Ts::to_jiff))
 }
 
-/// The place, locked until the end of the transaction; `None` before the first.
-pub async fn place(tx: &mut Tx) -> Result<Option<String>, StoreError> {
+/// The place, empty before the first.
+pub async fn load(db: &PipelineDb) -> Result<String, StoreError> {
+    let mut tx = db.begin().await?;
+    sqlx::query("INSERT INTO webhook_fanout (name, position) VALUES ($1, '') ON CONFLICT DO NOTHING")
+        .bind(NAME)
+        .execute(&mut *tx)
+        .await?;
+    let place = place(&mut tx).await?;
+    tx.commit().await?;
+    Ok(place)
+}
+
+/// The place, locked until the end of the transaction.
+pub async fn place(tx: &mut Tx) -> Result<String, StoreError> {
     let place = sqlx::query_scalar("SELECT position FROM webhook_fanout WHERE name = $1 FOR UPDATE")
         .bind(NAME)
-        .fetch_optional(&mut **tx)
+        .fetch_one(&mut **tx)
         .await?;
     Ok(place)
 }
 
 /// Stores the place.
 pub async fn set_place(tx: &mut Tx, position: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO webhook_fanout (name, position) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET position = $2",
-    )
-    .bind(NAME)
-    .bind(position)
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query("UPDATE webhook_fanout SET position = $2 WHERE name = $1")
+        .bind(NAME)
+        .bind(position)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

@@ -10,3 +10,4 @@ pub mod queue;
 pub mod record;
 pub mod replays;
 pub mod secrets;
+pub mod upkeep;
