@@ -2,6 +2,7 @@
 //!
 //! Used by `up` (all in one process) and by whoever runs the services as processes of their own on one machine.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -55,8 +56,8 @@ pub struct Wiring {
     pub http: SocketAddr,
     /// Public gRPC.
     pub grpc: SocketAddr,
-    /// Metrics.
-    pub admin: SocketAddr,
+    /// The operators' ports of the services that are processes of their own, by name.
+    pub admin: BTreeMap<&'static str, SocketAddr>,
 }
 
 impl Wiring {
@@ -67,12 +68,14 @@ impl Wiring {
             "database": database((&self.postgres_host, self.postgres_port), &self.secrets, &service.replace('-', "_")),
             "bus": {"url": self.nats_url, "client_name": service},
         });
+        if let Some(at) = self.admin.get(service) {
+            all["admin"] = json!({"listen": at.to_string()});
+        }
         let backend = |at: SocketAddr| json!({"url": format!("http://{at}")});
         let own = match service {
             "gateway" => json!({
                 "http": {"listen": self.http.to_string()},
                 "grpc": {"listen": self.grpc.to_string()},
-                "admin": {"listen": self.admin.to_string()},
                 "backends": {
                     "signal_ingest": backend(self.signal_ingest),
                     "identity_resolver": backend(self.identity_resolver),

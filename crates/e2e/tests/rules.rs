@@ -30,6 +30,7 @@ fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("telemetry", &["ids", "errors"]),
         ("lifecycle", &["ids", "errors"]),
         ("store", &["ids", "errors", "settings", "telemetry", "lifecycle"]),
+        ("admin", &["telemetry", "lifecycle"]),
         (
             "rpc",
             &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle"],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use eventbus::Bus;
+use eventbus::{Bus, Relay};
 use ids::{Clock, IdGen};
 use lifecycle::Lifecycle;
 use store::Stores;
@@ -32,6 +32,7 @@ use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
 use crate::stream::{self, Streams};
 use crate::transcode::Transcoder;
+use crate::webhooks;
 
 /// What the gateway is given.
 pub struct Deps {
@@ -55,8 +56,6 @@ pub struct Listeners {
     pub http: TcpListener,
     /// Public gRPC.
     pub grpc: TcpListener,
-    /// The operators' own.
-    pub admin: TcpListener,
 }
 
 impl Listeners {
@@ -68,7 +67,6 @@ impl Listeners {
         Ok(Self {
             http: TcpListener::bind(&settings.http.listen).await?,
             grpc: TcpListener::bind(&settings.grpc.listen).await?,
-            admin: TcpListener::bind(&settings.admin.listen).await?,
         })
     }
 }
@@ -103,8 +101,26 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     let home = Home::here();
     let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
+    let catalogue = Catalogue::new(&contract)?;
+    let hooks = webhooks::Deps {
+        bus: bus.clone(),
+        stores: stores.clone(),
+        catalogue: catalogue.clone(),
+        sealer: Sealer::new(&secret, "webhook"),
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        poke: Arc::default(),
+    };
+    let hooks_api = hooks.api(&settings.webhooks);
+    Relay::spawn(&bus, &stores, crate::SCHEMA, &lifecycle, &metrics)?;
+    if settings.roles.deliver {
+        webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
+    }
+    if !settings.roles.edge {
+        return Ok(());
+    }
     let shared = (&stores, &clock, &ids);
-    let (backends, tokens) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
+    let (backends, tokens) = behind(settings, &contract, shared, (&metrics, &lifecycle), hooks_api)?;
     let limits = Limits::new(settings.limits.clone());
     let authenticator = Authenticator::new(
         &settings.access,
@@ -123,7 +139,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     );
     let parts = stream::Parts {
         bus,
-        catalogue: Catalogue::new(&contract)?,
+        catalogue,
         authenticator: authenticator.clone(),
         secret,
         metrics: StreamMetrics::new(&metrics)?,
@@ -159,7 +175,6 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     });
     let proxy = Proxy::new(&contract, proxy_parts);
     grpc::serve(&settings.grpc, &contract, proxy, listeners.grpc, &lifecycle)?;
-    http::serve_admin(metrics, listeners.admin.into_std()?, &lifecycle)?;
     http::serve_public(&settings.http, edge, listeners.http.into_std()?, &lifecycle)?;
     Ok(())
 }
@@ -169,8 +184,8 @@ fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
-    metrics: &Metrics,
-    lifecycle: &Lifecycle,
+    (metrics, lifecycle): (&Metrics, &Lifecycle),
+    hooks: webhooks::Api,
 ) -> Result<(Backends, Tokens), StartError> {
     let (listener, url) = access::listen()?;
     let audit = Audit::new(
@@ -193,6 +208,6 @@ fn behind(
         throttle: Limits::new(settings.access.throttle()),
         environment: settings.access.environment.clone(),
     };
-    access::serve(parts, listener, &settings.security, metrics, lifecycle)?;
+    access::serve(parts, hooks, listener, &settings.security, metrics, lifecycle)?;
     Ok((backends, tokens))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use admin::AdminSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventbus::BusSettings;
@@ -17,11 +18,13 @@ use crate::webhooks::WebhookSettings;
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
+    /// What this process does.
+    pub roles: RoleSettings,
     /// Public HTTP.
     pub http: HttpSettings,
     /// Public gRPC.
     pub grpc: GrpcSettings,
-    /// The operators' listener.
+    /// The operators' port, where the gateway is a process of its own.
     pub admin: AdminSettings,
     /// Where the services are.
     pub backends: BackendSettings,
@@ -47,6 +50,15 @@ pub struct Settings {
     pub bus: BusSettings,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+}
+
+/// What this process does. The roles scale apart: processes of either or of both.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct RoleSettings {
+    /// Whether it serves clients.
+    pub edge: bool,
+    /// Whether it delivers webhooks.
+    pub deliver: bool,
 }
 
 /// Public HTTP.
@@ -85,13 +97,6 @@ pub struct GrpcSettings {
     pub max_concurrent_streams: u32,
     /// Whether reflection is served.
     pub reflection: bool,
-}
-
-/// The operators' listener.
-#[derive(Debug, Clone, Deserialize)]
-pub struct AdminSettings {
-    /// `address:port`.
-    pub listen: String,
 }
 
 /// Where the services are.
@@ -285,6 +290,11 @@ impl Validate for Settings {
         rpc::KeyPair::public_of(&self.security.signing_key)
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
+        rule(
+            self.roles.edge || self.roles.deliver,
+            "roles",
+            "a process that does nothing is none",
+        )?;
         self.webhooks.check()?;
         self.check_bounds()
     }

@@ -1,5 +1,6 @@
 //! All services in this process: the same settings, migrations and start as their own binaries have.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -166,9 +167,9 @@ impl Plan {
         let sockets = gateway::app::Listeners {
             http: listeners.http,
             grpc: listeners.grpc,
-            admin: listeners.admin,
         };
         gateway::app::start(&all.gateway, deps, sockets)?;
+        admin::serve(listeners.admin, metrics.clone(), lifecycle);
         Ok(Running {
             http: format!("http://{}", running.0),
             grpc: running.1.to_string(),
@@ -256,7 +257,7 @@ impl Listeners {
             scoring: self.scoring.local_addr()?,
             http: self.http.local_addr()?,
             grpc: self.grpc.local_addr()?,
-            admin: self.admin.local_addr()?,
+            admin: BTreeMap::new(),
         })
     }
 }

@@ -91,7 +91,7 @@ async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
         throughput::single(system, &pool, ceiling, Duration::from_secs(15), &mut results).await?;
     }
     if args.has(Part::Lists) {
-        lists::fill(&pool, &system.endpoints.org_id).await?;
+        lists::fill(system, &pool).await?;
         lists::measure(system, &mut results).await?;
     }
     if args.has(Part::Soak) && args.soak_minutes > 0 {

@@ -15,6 +15,7 @@ mod faults;
 mod github;
 mod graphql;
 mod main_job;
+mod operators;
 mod read_cost;
 mod records;
 mod restart;

@@ -19,7 +19,7 @@ pub use by_hand::{ByHand, HandRoutes};
 pub use context::Context;
 pub use dispatch::{Edge, JWKS};
 pub use headers::{idempotency_key, invalid_header, no_parameters, unknown_parameter};
-pub use server::{serve_admin, serve_public};
+pub use server::serve_public;
 pub use version::VERSIONS;
 
 /// The media type of all answers that are not problems or streams.

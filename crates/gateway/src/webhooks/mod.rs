@@ -59,6 +59,23 @@ pub struct Deps {
     pub poke: Arc<Notify>,
 }
 
+impl Deps {
+    /// The services, over the same tables.
+    #[must_use]
+    pub fn api(&self, settings: &WebhookSettings) -> Api {
+        Api(Arc::new(Parts {
+            stores: self.stores.clone(),
+            sealer: self.sealer.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            catalogue: self.catalogue.clone(),
+            policy: settings.client.policy(),
+            most: i64::from(settings.max_per_organization),
+            poke: Arc::clone(&self.poke),
+        }))
+    }
+}
+
 /// Starts the delivery role: fan-out, worker and upkeep, as tasks of `lifecycle`.
 ///
 /// # Errors

@@ -10,8 +10,6 @@ use super::domain::schedule::Schedule;
 /// Webhooks.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WebhookSettings {
-    /// Whether this process delivers.
-    pub deliver: bool,
     /// Pauses between attempts, in seconds.
     pub retry_pauses_secs: Vec<u64>,
     /// Part of itself that a pause is longer by, at most.

@@ -10,6 +10,7 @@ use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rpc::{KeyPair, Role, Verifier};
 use serde_json::{Value, json};
+use telemetry::Metrics;
 use test_kit::{TestStores, unique_prefix};
 
 use crate::fakes::{Fake, Seen};
@@ -19,7 +20,7 @@ pub struct Gateway {
     pub base: String,
     pub http: SocketAddr,
     pub grpc: String,
-    pub admin: String,
+    pub metrics: Metrics,
     pub org: OrgId,
     pub key: String,
     pub seen: Arc<Seen>,
@@ -88,12 +89,11 @@ impl Gateway {
             listeners.http.local_addr().unwrap(),
             listeners.grpc.local_addr().unwrap(),
         );
-        let admin = format!("http://{}", listeners.admin.local_addr().unwrap());
         let deps = Deps {
             bus: bus.clone(),
             stores: stores.stores().clone(),
             lifecycle,
-            metrics,
+            metrics: metrics.clone(),
             clock: SystemClock::shared(),
             ids: SystemIds::shared(),
         };
@@ -102,7 +102,7 @@ impl Gateway {
             base: format!("http://{http}"),
             http,
             grpc: format!("http://{grpc}"),
-            admin,
+            metrics,
             org,
             key: key.expose().clone(),
             seen,
@@ -174,7 +174,6 @@ fn settings(pair: &KeyPair, services: &str, changes: Value) -> Settings {
     let mut overrides = json!({
         "http": {"listen": "127.0.0.1:0", "drain_secs": 1},
         "grpc": {"listen": "127.0.0.1:0"},
-        "admin": {"listen": "127.0.0.1:0"},
         "backends": {"signal_ingest": backend(), "identity_resolver": backend(), "crm": backend(), "scoring": backend()},
         "security": {
             "signing_key": pair.private.expose(),
