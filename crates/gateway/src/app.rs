@@ -90,6 +90,42 @@ pub(crate) fn hand_routes() -> HandRoutes {
 /// # Errors
 /// A setting or a listener cannot be used.
 pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<(), StartError> {
+    let contract = Contract::load()?;
+    let catalogue = Catalogue::new(&contract)?;
+    let hooks = webhooks::Deps {
+        bus: deps.bus.clone(),
+        stores: deps.stores.clone(),
+        catalogue: catalogue.clone(),
+        sealer: Sealer::new(&settings.security.secret_bytes()?, "webhook"),
+        clock: Arc::clone(&deps.clock),
+        ids: Arc::clone(&deps.ids),
+        poke: Arc::default(),
+    };
+    let api = hooks.api(&settings.webhooks);
+    Relay::spawn(
+        &deps.bus,
+        &deps.stores,
+        crate::SCHEMA,
+        &deps.lifecycle,
+        &deps.metrics,
+    )?;
+    if settings.roles.deliver {
+        webhooks::deliver(&settings.webhooks, hooks, &deps.metrics, &deps.lifecycle)?;
+    }
+    if settings.roles.edge {
+        serve(settings, deps, listeners, (contract, catalogue), api)?;
+    }
+    Ok(())
+}
+
+/// The edge role: everything that clients talk to.
+fn serve(
+    settings: &Settings,
+    deps: Deps,
+    listeners: Listeners,
+    (contract, catalogue): (Contract, Catalogue),
+    hooks: webhooks::Api,
+) -> Result<(), StartError> {
     let Deps {
         bus,
         stores,
@@ -99,28 +135,9 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         ids,
     } = deps;
     let home = Home::here();
-    let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
-    let catalogue = Catalogue::new(&contract)?;
-    let hooks = webhooks::Deps {
-        bus: bus.clone(),
-        stores: stores.clone(),
-        catalogue: catalogue.clone(),
-        sealer: Sealer::new(&secret, "webhook"),
-        clock: Arc::clone(&clock),
-        ids: Arc::clone(&ids),
-        poke: Arc::default(),
-    };
-    let hooks_api = hooks.api(&settings.webhooks);
-    Relay::spawn(&bus, &stores, crate::SCHEMA, &lifecycle, &metrics)?;
-    if settings.roles.deliver {
-        webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
-    }
-    if !settings.roles.edge {
-        return Ok(());
-    }
     let shared = (&stores, &clock, &ids);
-    let (backends, tokens) = behind(settings, &contract, shared, (&metrics, &lifecycle), hooks_api)?;
+    let (backends, tokens) = behind(settings, &contract, shared, (&metrics, &lifecycle), hooks)?;
     let limits = Limits::new(settings.limits.clone());
     let authenticator = Authenticator::new(
         &settings.access,

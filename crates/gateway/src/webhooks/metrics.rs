@@ -3,7 +3,9 @@
 use telemetry::{Histogram, IntCounter, IntCounterVec, IntGauge, Metrics, TelemetryError};
 
 /// Durations of attempts, in seconds.
-const ATTEMPTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0];
+const ATTEMPTS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0,
+];
 
 /// The delivery role's.
 #[derive(Clone)]

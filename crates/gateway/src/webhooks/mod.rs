@@ -15,10 +15,10 @@ mod worker;
 
 use std::sync::Arc;
 
+use ::store::Stores;
 use eventbus::Bus;
 use ids::{Clock, IdGen};
 use lifecycle::Lifecycle;
-use ::store::Stores;
 use telemetry::Metrics;
 use tokio::sync::Notify;
 
@@ -87,8 +87,8 @@ pub fn deliver(
     lifecycle: &Lifecycle,
 ) -> Result<(), StartError> {
     let metrics = metrics::HookMetrics::new(metrics)?;
-    let client = outbound::Client::new(&settings.client)
-        .map_err(|error| StartError::Webhooks(error.to_string()))?;
+    let client =
+        outbound::Client::new(&settings.client).map_err(|error| StartError::Webhooks(error.to_string()))?;
     let deps = Arc::new(deps);
     upkeep::spawn(settings, &deps, &metrics, lifecycle);
     fanout::spawn(settings, &deps, &metrics, lifecycle);

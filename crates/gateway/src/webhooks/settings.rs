@@ -47,7 +47,12 @@ impl WebhookSettings {
     #[must_use]
     pub fn schedule(&self) -> Schedule {
         Schedule {
-            pauses: self.retry_pauses_secs.iter().copied().map(Duration::from_secs).collect(),
+            pauses: self
+                .retry_pauses_secs
+                .iter()
+                .copied()
+                .map(Duration::from_secs)
+                .collect(),
             jitter: self.retry_jitter,
             longest_asked: Duration::from_secs(self.longest_retry_after_secs),
         }
@@ -67,7 +72,11 @@ impl WebhookSettings {
             "webhooks.retry_pauses_secs",
             "1 to 50 pauses",
         )?;
-        rule((0.0..=1.0).contains(&self.retry_jitter), "webhooks.retry_jitter", "0 to 1")?;
+        rule(
+            (0.0..=1.0).contains(&self.retry_jitter),
+            "webhooks.retry_jitter",
+            "0 to 1",
+        )?;
         rule(
             (100..=60_000).contains(&self.attempt_timeout_ms),
             "webhooks.attempt_timeout_ms",
@@ -91,7 +100,11 @@ impl WebhookSettings {
             "webhooks.retention_days",
             "1 to 3650",
         )?;
-        rule((1..=60_000).contains(&self.poll_ms), "webhooks.poll_ms", "1 to 60000")?;
+        rule(
+            (1..=60_000).contains(&self.poll_ms),
+            "webhooks.poll_ms",
+            "1 to 60000",
+        )?;
         let whole: u64 = self.retry_pauses_secs.iter().sum();
         if whole > u64::from(self.retention_days) * 86_400 {
             return Err(SettingsError::contradiction(

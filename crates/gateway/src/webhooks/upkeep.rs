@@ -28,41 +28,51 @@ const STATS_DAYS: i64 = 32;
 pub fn spawn(settings: &WebhookSettings, deps: &Arc<Deps>, metrics: &HookMetrics, lifecycle: &Lifecycle) {
     let days = settings.retention_days;
     let this = Arc::clone(deps);
-    lifecycle.spawn("webhook-partitions", Phase::Work, OnExit::restart(), move |shutdown| {
-        let deps = Arc::clone(&this);
-        async move {
-            for table in ["webhook_bodies", "webhook_deliveries", "webhook_attempts"] {
-                deps.stores.keep_partitions(partitions(table, days)).await?;
+    lifecycle.spawn(
+        "webhook-partitions",
+        Phase::Work,
+        OnExit::restart(),
+        move |shutdown| {
+            let deps = Arc::clone(&this);
+            async move {
+                for table in ["webhook_bodies", "webhook_deliveries", "webhook_attempts"] {
+                    deps.stores.keep_partitions(partitions(table, days)).await?;
+                }
+                shutdown.requested().await;
+                Ok(())
             }
-            shutdown.requested().await;
-            Ok(())
-        }
-    });
+        },
+    );
     let (deps, metrics) = (Arc::clone(deps), metrics.clone());
-    lifecycle.spawn("webhook-upkeep", Phase::Work, OnExit::restart(), move |shutdown| {
-        let mut upkeep = Upkeep {
-            deps: Arc::clone(&deps),
-            metrics: metrics.clone(),
-            gauges: None,
-            old: None,
-        };
-        async move {
-            loop {
-                tokio::select! {
-                    () = shutdown.requested() => return Ok(()),
-                    done = upkeep.run() => {
-                        if let Err(error) = done {
-                            tracing::warn!(%error, "the upkeep of webhooks waits for the database");
+    lifecycle.spawn(
+        "webhook-upkeep",
+        Phase::Work,
+        OnExit::restart(),
+        move |shutdown| {
+            let mut upkeep = Upkeep {
+                deps: Arc::clone(&deps),
+                metrics: metrics.clone(),
+                gauges: None,
+                old: None,
+            };
+            async move {
+                loop {
+                    tokio::select! {
+                        () = shutdown.requested() => return Ok(()),
+                        done = upkeep.run() => {
+                            if let Err(error) = done {
+                                tracing::warn!(%error, "the upkeep of webhooks waits for the database");
+                            }
                         }
                     }
-                }
-                tokio::select! {
-                    () = shutdown.requested() => return Ok(()),
-                    () = tokio::time::sleep(EVERY) => {}
+                    tokio::select! {
+                        () = shutdown.requested() => return Ok(()),
+                        () = tokio::time::sleep(EVERY) => {}
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 fn partitions(table: &'static str, days: u32) -> PartitionSpec {

@@ -65,8 +65,15 @@ impl Api {
         let mut tx = self.0.stores.db.begin(scope).await?;
         let webhook = self.known(&mut tx, scope, &asked.webhook_id).await?;
         tx.commit().await?;
-        if let Some(own) = ["webhookId", "from", "to"].iter().find(|n| asked.filter.contains_key(**n)) {
-            let field = FieldError::new(format!("?filter[{own}]"), "unknown", "filters are status, type, eventId");
+        if let Some(own) = ["webhookId", "from", "to"]
+            .iter()
+            .find(|n| asked.filter.contains_key(**n))
+        {
+            let field = FieldError::new(
+                format!("?filter[{own}]"),
+                "unknown",
+                "filters are status, type, eventId",
+            );
             return Err(ApiError {
                 fields: vec![field],
                 ..ApiError::new(ErrorCode::InvalidParameter, "there is no such filter")
@@ -100,7 +107,11 @@ impl Api {
         Ok(found)
     }
 
-    async fn resend(&self, scope: &OrgScope, asked: &wire::ResendWebhookDeliveryRequest) -> Result<Delivery, Fault> {
+    async fn resend(
+        &self,
+        scope: &OrgScope,
+        asked: &wire::ResendWebhookDeliveryRequest,
+    ) -> Result<Delivery, Fault> {
         let id = path_id(&asked.delivery_id, "delivery")?;
         let mut tx = self.0.stores.db.begin(scope).await?;
         let webhook = path_id(&asked.webhook_id, "webhook")?;
@@ -115,14 +126,22 @@ impl Api {
         found.ok_or_else(|| not_found("delivery"))
     }
 
-    async fn replay(&self, scope: &OrgScope, asked: wire::CreateWebhookReplayRequest) -> Result<Replay, Fault> {
+    async fn replay(
+        &self,
+        scope: &OrgScope,
+        asked: wire::CreateWebhookReplayRequest,
+    ) -> Result<Replay, Fault> {
         let now = self.0.clock.now();
         let range = range(&asked, now)?;
         let statuses = statuses(asked.statuses)?;
         if asked.types.len() > MAX_TYPES {
             return Err(ApiError::invalid("/types", "too_many", format!("at most {MAX_TYPES} types")).into());
         }
-        if let Some(at) = asked.types.iter().position(|kind| !is_event_type(&self.0.catalogue, kind)) {
+        if let Some(at) = asked
+            .types
+            .iter()
+            .position(|kind| !is_event_type(&self.0.catalogue, kind))
+        {
             let message = "there are no events of this type";
             return Err(ApiError::invalid(format!("/types/{at}"), "unknown_value", message).into());
         }
@@ -154,7 +173,9 @@ impl Api {
             let age = SignedDuration::from_hours(24 * days);
             now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)
         };
-        let from = time(asked.from.as_ref()).unwrap_or_else(|| days(1)).max(days(STATS_DAYS));
+        let from = time(asked.from.as_ref())
+            .unwrap_or_else(|| days(1))
+            .max(days(STATS_DAYS));
         let to = time(asked.to.as_ref()).unwrap_or(now);
         let mut tx = self.0.stores.db.begin(scope).await?;
         let webhook = self.known(&mut tx, scope, &asked.webhook_id).await?;
@@ -204,7 +225,10 @@ fn enabled(endpoint: &endpoints::Endpoint) -> Result<(), ApiError> {
     }
 }
 
-fn range(asked: &wire::CreateWebhookReplayRequest, now: Timestamp) -> Result<(Timestamp, Timestamp), ApiError> {
+fn range(
+    asked: &wire::CreateWebhookReplayRequest,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), ApiError> {
     let from = time(asked.from.as_ref())
         .ok_or_else(|| ApiError::invalid("/from", "required", "the time from which on"))?;
     let to = time(asked.to.as_ref()).unwrap_or(now);
@@ -221,7 +245,11 @@ fn statuses(given: Vec<String>) -> Result<Vec<String>, ApiError> {
     let known = ["failed", "held", "delivered"];
     if let Some(at) = given.iter().position(|status| !known.contains(&status.as_str())) {
         let message = "`failed`, `held` or `delivered`";
-        return Err(ApiError::invalid(format!("/statuses/{at}"), "unknown_value", message));
+        return Err(ApiError::invalid(
+            format!("/statuses/{at}"),
+            "unknown_value",
+            message,
+        ));
     }
     Ok(given)
 }

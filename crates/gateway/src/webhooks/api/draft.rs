@@ -59,10 +59,18 @@ impl Given {
     /// The list of types has something else in it.
     pub fn of_change(asked: wire::UpdateWebhookRequest) -> Result<Self, ApiError> {
         let events = asked.events.map(|list| {
-            let texts = list.values.into_iter().enumerate().map(|(n, value)| match value.kind {
-                Some(Kind::StringValue(text)) => Ok(text),
-                _ => Err(ApiError::invalid(format!("/events/{n}"), "wrong_type", "expected text")),
-            });
+            let texts = list
+                .values
+                .into_iter()
+                .enumerate()
+                .map(|(n, value)| match value.kind {
+                    Some(Kind::StringValue(text)) => Ok(text),
+                    _ => Err(ApiError::invalid(
+                        format!("/events/{n}"),
+                        "wrong_type",
+                        "expected text",
+                    )),
+                });
             texts.collect::<Result<Vec<_>, _>>()
         });
         Ok(Self {
@@ -83,12 +91,7 @@ impl Given {
     ///
     /// # Errors
     /// Everything that is wrong, each at its place.
-    pub fn apply(
-        self,
-        endpoint: &mut Endpoint,
-        org: Uuid,
-        parts: &Parts,
-    ) -> Result<(), ApiError> {
+    pub fn apply(self, endpoint: &mut Endpoint, org: Uuid, parts: &Parts) -> Result<(), ApiError> {
         let mut wrong = Vec::new();
         if let Some(url) = self.url {
             endpoint.url = url;
@@ -101,7 +104,11 @@ impl Given {
         if let Some(text) = self.description {
             let text = text.trim().to_owned();
             if text.chars().count() > 500 || text.chars().any(|c| c.is_control() && c != '\n') {
-                wrong.push(FieldError::new("/description", "too_long", "at most 500 characters"));
+                wrong.push(FieldError::new(
+                    "/description",
+                    "too_long",
+                    "at most 500 characters",
+                ));
             }
             endpoint.description = (!text.is_empty()).then_some(text);
         }
@@ -163,7 +170,11 @@ fn check_events(catalogue: &Catalogue, events: &[String], wrong: &mut Vec<FieldE
     for (n, kind) in events.iter().enumerate() {
         let at = format!("/events/{n}");
         if !is_event_type(catalogue, kind) {
-            wrong.push(FieldError::new(at, "unknown_value", "there are no events of this type"));
+            wrong.push(FieldError::new(
+                at,
+                "unknown_value",
+                "there are no events of this type",
+            ));
         } else if events[..n].contains(kind) {
             wrong.push(FieldError::new(at, "repeated", "this type is given twice"));
         }

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod draft;
+mod manage;
 mod parts;
 mod told;
 mod webhooks;

@@ -111,10 +111,14 @@ impl Test {
             return matches!(self, Self::NotEqual(_) | Self::Exists(false));
         };
         // A list fits when one of its values does.
-        if let (Value::Array(values), Self::Equal(_) | Self::In(_) | Self::Contains(_) | Self::StartsWith(_)) =
-            (found, self)
+        if let (
+            Value::Array(values),
+            Self::Equal(_) | Self::In(_) | Self::Contains(_) | Self::StartsWith(_),
+        ) = (found, self)
         {
-            return values.iter().any(|value| !value.is_array() && self.fits(Some(value)));
+            return values
+                .iter()
+                .any(|value| !value.is_array() && self.fits(Some(value)));
         }
         let text = || found.as_str().map(str::to_lowercase);
         match self {
@@ -124,9 +128,12 @@ impl Test {
                 _ => !equal(found, value),
             },
             Self::In(values) => values.iter().any(|value| equal(found, value)),
-            Self::Compare(orders, value) => compare(found, value).is_some_and(|order| orders.contains(&order)),
+            Self::Compare(orders, value) => {
+                compare(found, value).is_some_and(|order| orders.contains(&order))
+            }
             Self::Between(low, high) => {
-                compare(found, low).is_some_and(Ordering::is_ge) && compare(found, high).is_some_and(Ordering::is_le)
+                compare(found, low).is_some_and(Ordering::is_ge)
+                    && compare(found, high).is_some_and(Ordering::is_le)
             }
             Self::Contains(part) => text().is_some_and(|text| text.contains(part)),
             Self::StartsWith(part) => text().is_some_and(|text| text.starts_with(part)),
@@ -173,8 +180,7 @@ fn field(path: &str, value: &Value, at: &str, left: &mut usize) -> Result<Filter
         path.split('.').next().unwrap_or_default(),
         !path.contains('\0') && path.len() <= MAX_PATH && path.split('.').all(|part| !part.is_empty()),
     );
-    let is_known = matches!(first, "id" | "type" | "timestamp" | "organizationId")
-        && !path.contains('.')
+    let is_known = matches!(first, "id" | "type" | "timestamp" | "organizationId") && !path.contains('.')
         || first == "data" && path.contains('.');
     if !(is_known && plain) {
         let message = "a field is id, type, timestamp, or a path below data, such as data.score";
@@ -184,7 +190,11 @@ fn field(path: &str, value: &Value, at: &str, left: &mut usize) -> Result<Filter
         return Ok(Filter::Leaf(path.to_owned(), test("$eq", value, at, left)?));
     };
     if tests.is_empty() {
-        return Err(refuse(at, "required", "expected a value, or an operator such as $eq"));
+        return Err(refuse(
+            at,
+            "required",
+            "expected a value, or an operator such as $eq",
+        ));
     }
     let mut parts = Vec::with_capacity(tests.len());
     for (operator, value) in tests {
@@ -224,11 +234,16 @@ fn test(operator: &str, value: &Value, at: &str, left: &mut usize) -> Result<Tes
                 .as_array()
                 .ok_or_else(|| refuse(at, "wrong_type", "expected a list"))?;
             if items.is_empty() || items.len() > MAX_VALUES {
-                return Err(refuse(at, "out_of_range", format!("expected 1 to {MAX_VALUES} values")));
+                return Err(refuse(
+                    at,
+                    "out_of_range",
+                    format!("expected 1 to {MAX_VALUES} values"),
+                ));
             }
             let values = items.iter().enumerate();
-            let values: Result<Vec<_>, _> =
-                values.map(|(n, item)| plain(item, &below(at, &n.to_string()))).collect();
+            let values: Result<Vec<_>, _> = values
+                .map(|(n, item)| plain(item, &below(at, &n.to_string())))
+                .collect();
             match (operator, values?) {
                 ("$in", values) => Test::In(values),
                 (_, values) => {
@@ -320,17 +335,41 @@ mod tests {
             (json!({"data": 1}), "/filter/data", "unknown_field"),
             (json!({"data.": 1}), "/filter/data.", "unknown_field"),
             (json!({"id.x": 1}), "/filter/id.x", "unknown_field"),
-            (json!({"data.a": {"$regex": "x"}}), "/filter/data.a/$regex", "unknown_operator"),
+            (
+                json!({"data.a": {"$regex": "x"}}),
+                "/filter/data.a/$regex",
+                "unknown_operator",
+            ),
             (json!({"data.a": null}), "/filter/data.a", "invalid"),
             (json!({"data.a": {}}), "/filter/data.a", "required"),
             (json!({"data.a": "\0"}), "/filter/data.a", "invalid"),
-            (json!({"data.a": {"$in": []}}), "/filter/data.a/$in", "out_of_range"),
-            (json!({"data.a": {"$in": [[]]}}), "/filter/data.a/$in/0", "invalid"),
-            (json!({"data.a": {"$between": [1]}}), "/filter/data.a/$between", "out_of_range"),
-            (json!({"data.a": {"$contains": 1}}), "/filter/data.a/$contains", "wrong_type"),
+            (
+                json!({"data.a": {"$in": []}}),
+                "/filter/data.a/$in",
+                "out_of_range",
+            ),
+            (
+                json!({"data.a": {"$in": [[]]}}),
+                "/filter/data.a/$in/0",
+                "invalid",
+            ),
+            (
+                json!({"data.a": {"$between": [1]}}),
+                "/filter/data.a/$between",
+                "out_of_range",
+            ),
+            (
+                json!({"data.a": {"$contains": 1}}),
+                "/filter/data.a/$contains",
+                "wrong_type",
+            ),
             (json!({"$or": []}), "/filter/$or", "wrong_type"),
             (json!({"$or": [1]}), "/filter/$or/0", "wrong_type"),
-            (nested, "/filter/$and/0/$and/0/$and/0/$and/0/$and/0/$and/0", "too_deep"),
+            (
+                nested,
+                "/filter/$and/0/$and/0/$and/0/$and/0/$and/0/$and/0",
+                "too_deep",
+            ),
             (json!({"$or": many}), "/filter/$or/50/data.a", "too_many"),
         ] {
             let error = Filter::parse(filter.as_object().unwrap()).unwrap_err();

@@ -63,7 +63,10 @@ pub fn check(given: &Map<String, Value>) -> Result<Vec<(String, String)>, ApiErr
             || text.trim() != text
             || HeaderValue::from_str(text).is_err()
         {
-            refuse("invalid", "a value is text of 1 to 1,000 visible ASCII characters");
+            refuse(
+                "invalid",
+                "a value is text of 1 to 1,000 visible ASCII characters",
+            );
             continue;
         }
         headers.push((lower.to_owned(), text.to_owned()));

@@ -72,7 +72,11 @@ mod tests {
         ] {
             let attempted = Attempted {
                 status: Some(status),
-                outcome: if (200..300).contains(&status) { DELIVERED } else { HTTP_STATUS },
+                outcome: if (200..300).contains(&status) {
+                    DELIVERED
+                } else {
+                    HTTP_STATUS
+                },
                 error: None,
                 response: Vec::new(),
                 asked: None,

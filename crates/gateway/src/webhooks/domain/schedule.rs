@@ -108,21 +108,24 @@ mod tests {
             ("120", Some(Duration::from_secs(120))),
             (" 120 ", Some(Duration::from_secs(120))),
             ("0", Some(Duration::ZERO)),
-            (
-                "Thu, 01 Jan 2026 00:05:00 GMT",
-                Some(Duration::from_secs(300)),
-            ),
+            ("Thu, 01 Jan 2026 00:05:00 GMT", Some(Duration::from_secs(300))),
             ("Wed, 31 Dec 2025 00:00:00 GMT", None),
             ("-5", None),
             ("soon", None),
             ("", None),
             ("1e3", None),
-            ("99999999999999999999999", Some(Duration::from_secs(u64::from(u32::MAX)))),
+            (
+                "99999999999999999999999",
+                Some(Duration::from_secs(u64::from(u32::MAX))),
+            ),
             ("315360000", Some(10 * 365 * day)),
         ] {
             assert_eq!(retry_after(value, now), asked, "{value:?}");
             let pause = schedule.pause(1, asked, 0.0).unwrap();
-            assert!(pause >= schedule.pauses[0] && pause <= day, "{value:?}: {pause:?}");
+            assert!(
+                pause >= schedule.pauses[0] && pause <= day,
+                "{value:?}: {pause:?}"
+            );
         }
     }
 

@@ -66,7 +66,10 @@ impl SecretBytes {
     #[must_use]
     pub fn public(&self) -> Option<String> {
         let key = SigningKey::from_bytes(&self.0.clone().try_into().ok()?);
-        Some(format!("whpk_{}", STANDARD.encode(key.verifying_key().as_bytes())))
+        Some(format!(
+            "whpk_{}",
+            STANDARD.encode(key.verifying_key().as_bytes())
+        ))
     }
 
     fn sign(&self, scheme: Scheme, id: &str, timestamp: i64, body: &str) -> Option<String> {
@@ -86,7 +89,13 @@ impl SecretBytes {
 
 /// The header `webhook-signature`: one signature per secret, by spaces; `None` without a secret that signs.
 #[must_use]
-pub fn header(scheme: Scheme, secrets: &[SecretBytes], id: &str, timestamp: i64, body: &str) -> Option<String> {
+pub fn header(
+    scheme: Scheme,
+    secrets: &[SecretBytes],
+    id: &str,
+    timestamp: i64,
+    body: &str,
+) -> Option<String> {
     let signed: Option<Vec<String>> = secrets
         .iter()
         .map(|secret| secret.sign(scheme, id, timestamp, body))
@@ -111,10 +120,7 @@ mod tests {
             1_614_265_330,
             r#"{"test": 2432232314}"#,
         );
-        assert_eq!(
-            signed.unwrap(),
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
+        assert_eq!(signed.unwrap(), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
@@ -136,7 +142,13 @@ mod tests {
 
     #[test]
     fn secrets_of_other_forms_are_none() {
-        for text in ["", "whsec_", "whsec_AAAA", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!"] {
+        for text in [
+            "",
+            "whsec_",
+            "whsec_AAAA",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_!",
+        ] {
             assert!(SecretBytes::parse(text).is_none(), "{text}");
         }
         let long = format!("whsec_{}", STANDARD.encode([1; 65]));

@@ -40,10 +40,15 @@ type Message = (Position, Envelope);
 /// Starts the task.
 pub fn spawn(settings: &WebhookSettings, deps: &Arc<Deps>, metrics: &HookMetrics, lifecycle: &Lifecycle) {
     let (deps, metrics, most) = (Arc::clone(deps), metrics.clone(), settings.fanout_messages);
-    lifecycle.spawn("webhook-fanout", Phase::Work, OnExit::restart(), move |shutdown| {
-        let (deps, metrics) = (Arc::clone(&deps), metrics.clone());
-        async move { stand_by(deps, metrics, most, shutdown).await }
-    });
+    lifecycle.spawn(
+        "webhook-fanout",
+        Phase::Work,
+        OnExit::restart(),
+        move |shutdown| {
+            let (deps, metrics) = (Arc::clone(&deps), metrics.clone());
+            async move { stand_by(deps, metrics, most, shutdown).await }
+        },
+    );
 }
 
 async fn stand_by(
@@ -204,7 +209,10 @@ impl Fanout {
 
     async fn store(&mut self, messages: &[Message], position: Position) -> Result<(), Refused> {
         let now = self.deps.clock.now();
-        let mut orgs: Vec<_> = messages.iter().map(|(_, envelope)| envelope.org().uuid()).collect();
+        let mut orgs: Vec<_> = messages
+            .iter()
+            .map(|(_, envelope)| envelope.org().uuid())
+            .collect();
         orgs.sort_unstable();
         orgs.dedup();
         let mut tx = self.deps.stores.pipeline.begin().await?;

@@ -101,7 +101,12 @@ pub async fn set_place(tx: &mut Tx, position: &str) -> Result<(), StoreError> {
 
 /// Stores events and deliveries, each with the next sequence of its webhook, in the order given. Deliveries to webhooks
 /// that were deleted meanwhile are left out; returns how many were stored.
-pub async fn insert(tx: &mut Tx, events: &[Event], wanted: &[Wanted], now: Timestamp) -> Result<usize, StoreError> {
+pub async fn insert(
+    tx: &mut Tx,
+    events: &[Event],
+    wanted: &[Wanted],
+    now: Timestamp,
+) -> Result<usize, StoreError> {
     let mut counts = BTreeMap::<(Uuid, Uuid), (i64, bool)>::new();
     for one in wanted {
         let count = counts.entry((events[one.event].org, one.webhook)).or_default();
@@ -161,7 +166,10 @@ async fn lanes(
     .bind(now.to_sqlx())
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(|(org, hook, last)| ((org, hook), last)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(org, hook, last)| ((org, hook), last))
+        .collect())
 }
 
 /// Columns of deliveries.

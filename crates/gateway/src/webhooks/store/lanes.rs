@@ -45,7 +45,12 @@ pub async fn claim(
 }
 
 /// Keeps lanes for longer; gives those that are still ours.
-pub async fn renew(db: &PipelineDb, me: Uuid, lanes: &[Lane], until: Timestamp) -> Result<Vec<Lane>, StoreError> {
+pub async fn renew(
+    db: &PipelineDb,
+    me: Uuid,
+    lanes: &[Lane],
+    until: Timestamp,
+) -> Result<Vec<Lane>, StoreError> {
     let (orgs, hooks): (Vec<Uuid>, Vec<Uuid>) = lanes.iter().copied().unzip();
     let mut tx = db.begin().await?;
     let kept = sqlx::query_as(
@@ -161,7 +166,10 @@ pub async fn load(
     .bind(most)
     .fetch_all(&mut **tx)
     .await?;
-    let bodies: Vec<Uuid> = rows.iter().map(|row| row.try_get("body_id")).collect::<Result<_, _>>()?;
+    let bodies: Vec<Uuid> = rows
+        .iter()
+        .map(|row| row.try_get("body_id"))
+        .collect::<Result<_, _>>()?;
     let bodies: Vec<(Uuid, Vec<u8>)> =
         sqlx::query_as("SELECT id, body FROM webhook_bodies WHERE org_id = $1 AND id = ANY($2)")
             .bind(org)

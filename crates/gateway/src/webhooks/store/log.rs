@@ -116,13 +116,14 @@ pub async fn delivery(
     webhook: Uuid,
     id: Uuid,
 ) -> Result<Option<Delivery>, StoreError> {
-    let found =
-        sqlx::query_as("SELECT t.* FROM webhook_deliveries t WHERE t.org_id = $1 AND t.webhook_id = $2 AND t.id = $3")
-            .bind(scope.uuid())
-            .bind(webhook)
-            .bind(id)
-            .fetch_optional(&mut **tx)
-            .await?;
+    let found = sqlx::query_as(
+        "SELECT t.* FROM webhook_deliveries t WHERE t.org_id = $1 AND t.webhook_id = $2 AND t.id = $3",
+    )
+    .bind(scope.uuid())
+    .bind(webhook)
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await?;
     Ok(found)
 }
 
@@ -210,5 +211,9 @@ pub async fn waiting(
     .fetch_one(&mut **tx)
     .await?;
     let oldest: Option<Ts> = row.try_get("oldest")?;
-    Ok((row.try_get("pending")?, row.try_get("held")?, oldest.map(Ts::to_jiff)))
+    Ok((
+        row.try_get("pending")?,
+        row.try_get("held")?,
+        oldest.map(Ts::to_jiff),
+    ))
 }

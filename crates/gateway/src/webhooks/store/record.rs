@@ -57,7 +57,11 @@ pub struct Record {
 
 /// Writes the attempts, and what follows for their deliveries; gives the ids of the deliveries for which it was so. A delivery
 /// whose attempt was recorded by somebody else meanwhile stays as it is.
-pub async fn deliveries(tx: &mut Tx, records: &[Record], now: Timestamp) -> Result<HashSet<Uuid>, StoreError> {
+pub async fn deliveries(
+    tx: &mut Tx,
+    records: &[Record],
+    now: Timestamp,
+) -> Result<HashSet<Uuid>, StoreError> {
     let status = |record: &Record| match record.next {
         Next::Delivered => "delivered",
         Next::Again(_) => "pending",

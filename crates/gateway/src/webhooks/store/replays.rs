@@ -81,12 +81,13 @@ pub async fn read(
     webhook: Uuid,
     id: Uuid,
 ) -> Result<Option<Replay>, StoreError> {
-    let found = sqlx::query_as("SELECT * FROM webhook_replays WHERE org_id = $1 AND webhook_id = $2 AND id = $3")
-        .bind(scope.uuid())
-        .bind(webhook)
-        .bind(id)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let found =
+        sqlx::query_as("SELECT * FROM webhook_replays WHERE org_id = $1 AND webhook_id = $2 AND id = $3")
+            .bind(scope.uuid())
+            .bind(webhook)
+            .bind(id)
+            .fetch_optional(&mut **tx)
+            .await?;
     Ok(found)
 }
 

@@ -64,7 +64,9 @@ pub async fn add(
     .bind(MOST - 1)
     .execute(&mut **tx)
     .await?;
-    let public = (new.scheme == Scheme::Ed25519).then(|| new.secret.public()).flatten();
+    let public = (new.scheme == Scheme::Ed25519)
+        .then(|| new.secret.public())
+        .flatten();
     sqlx::query(
         "INSERT INTO webhook_secrets (org_id, webhook_id, id, sealed, public_key, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -101,7 +103,9 @@ pub async fn signing(
         let sealed: Vec<u8> = row.try_get("sealed")?;
         match sealer.open(&sealed, &place(org, webhook, id)) {
             Some(bytes) => secrets.push(SecretBytes::new(bytes)),
-            None => tracing::error!(%webhook, secret = %id, "a secret cannot be opened; was the secret key changed?"),
+            None => {
+                tracing::error!(%webhook, secret = %id, "a secret cannot be opened; was the secret key changed?")
+            }
         }
     }
     Ok(secrets)

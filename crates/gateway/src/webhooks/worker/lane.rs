@@ -147,8 +147,12 @@ impl LaneTask {
         state.pause = endpoint
             .rate_per_second
             .filter(|rate| *rate > 0)
-            .map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.unsigned_abs());
-        state.to = Some(Arc::new(self.desk.sender.destination(self.lane, &endpoint, secrets)));
+            .map_or(Duration::ZERO, |rate| {
+                Duration::from_secs(1) / rate.unsigned_abs()
+            });
+        state.to = Some(Arc::new(
+            self.desk.sender.destination(self.lane, &endpoint, secrets),
+        ));
         state.in_hand.extend(work.due.iter().map(|due| due.id));
         state.waiting.extend(work.due);
         Ok(())
@@ -172,7 +176,9 @@ impl LaneTask {
         let started_at = self.desk.deps.clock.now();
         if due.attempts == 0 {
             let waited = started_at.duration_since(due.created_at);
-            metrics.first_attempt_seconds.observe(waited.as_secs_f64().max(0.0));
+            metrics
+                .first_attempt_seconds
+                .observe(waited.as_secs_f64().max(0.0));
         }
         metrics.in_flight.inc();
         fail::fail_point!("webhooks::before_send");

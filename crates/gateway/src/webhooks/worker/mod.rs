@@ -52,9 +52,12 @@ pub fn spawn(
         freed: Notify::new(),
         recorder,
     });
-    lifecycle.spawn("webhook-worker", Phase::Work, OnExit::restart(), move |shutdown| {
-        run(Arc::clone(&desk), shutdown)
-    });
+    lifecycle.spawn(
+        "webhook-worker",
+        Phase::Work,
+        OnExit::restart(),
+        move |shutdown| run(Arc::clone(&desk), shutdown),
+    );
 }
 
 /// What the lanes share.

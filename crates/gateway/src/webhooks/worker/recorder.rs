@@ -17,8 +17,8 @@ use crate::webhooks::domain::schedule::Schedule;
 use crate::webhooks::domain::types::is_own;
 use crate::webhooks::metrics::HookMetrics;
 use crate::webhooks::store::lanes::Lane;
-use crate::webhooks::store::record::{self, Next, Record, Standing};
 use crate::webhooks::store::queue;
+use crate::webhooks::store::record::{self, Next, Record, Standing};
 use crate::webhooks::{Deps, WebhookSettings};
 
 /// Attempts in one transaction.
@@ -75,21 +75,26 @@ impl Recorder {
         for lane in lanes {
             let rules = Arc::clone(&rules);
             // Stopped after the worker, which hands over what it has in flight until then.
-            lifecycle.spawn("webhook-recorder", Phase::Base, OnExit::restart(), move |shutdown| {
-                let (rules, lane): (_, Work<_, _, _>) = (Arc::clone(&rules), lane.clone());
-                async move {
-                    let rules = &rules;
-                    lane.run(
-                        |group| {
-                            let rules = Arc::clone(rules);
-                            async move { rules.group(group).await }
-                        },
-                        shutdown.requested_owned(),
-                    )
-                    .await;
-                    Ok(())
-                }
-            });
+            lifecycle.spawn(
+                "webhook-recorder",
+                Phase::Base,
+                OnExit::restart(),
+                move |shutdown| {
+                    let (rules, lane): (_, Work<_, _, _>) = (Arc::clone(&rules), lane.clone());
+                    async move {
+                        let rules = &rules;
+                        lane.run(
+                            |group| {
+                                let rules = Arc::clone(rules);
+                                async move { rules.group(group).await }
+                            },
+                            shutdown.requested_owned(),
+                        )
+                        .await;
+                        Ok(())
+                    }
+                },
+            );
         }
         Self { queue, rules }
     }
@@ -195,8 +200,11 @@ impl Rules {
             let found = standing.iter().find(|s| (s.org_id, s.webhook_id) == lane)?;
             found.failing_since.map(|at| at.to_jiff())
         };
-        let mut ends: Vec<(Lane, &'static str)> =
-            group.iter().filter(|r| r.gone).map(|r| (r.lane, "gone")).collect();
+        let mut ends: Vec<(Lane, &'static str)> = group
+            .iter()
+            .filter(|r| r.gone)
+            .map(|r| (r.lane, "gone"))
+            .collect();
         for of in standing {
             let lane = (of.org_id, of.webhook_id);
             let too_long = since(lane).is_some_and(|at| now.duration_since(at) >= self.disable_after);

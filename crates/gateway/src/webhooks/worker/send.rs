@@ -135,7 +135,10 @@ impl Sender {
             .as_ref()
             .map_err(|error| nothing("refused_url", error))?
             .clone();
-        let stored = due.body.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let stored = due
+            .body
+            .as_deref()
+            .and_then(|bytes| std::str::from_utf8(bytes).ok());
         let body = stored.ok_or_else(|| nothing("body_expired", "the event is no longer kept"))?;
         let body = match to.thin {
             true => thin(serde_json::from_str(body).unwrap_or_default()).to_string(),
@@ -177,7 +180,10 @@ impl Destination {
             ("webhook-timestamp", seconds.to_string()),
             ("webhook-signature", signed),
             ("devsignal-sequence", due.sequence.to_string()),
-            ("devsignal-schema", format!("{}/{}", due.kind, self.schema_version)),
+            (
+                "devsignal-schema",
+                format!("{}/{}", due.kind, self.schema_version),
+            ),
         ];
         for (name, value) in own {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?);
