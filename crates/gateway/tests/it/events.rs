@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use contracts::events::v1::{AccountScoreChanged, ContactIdentified, SignalsRecorded};
 use contracts::signals::v1::Signal;
 use contracts::{Envelope, Event};
-use eventbus::Relay;
 use gateway::access::revoke_key;
 use ids::{Clock as _, EventId, IdGen as _, OrgId, SystemClock, SystemIds};
 use reqwest::Response;
@@ -86,17 +85,6 @@ impl Client {
     }
 }
 
-fn relay(gateway: &Gateway) {
-    Relay::spawn(
-        &gateway.bus,
-        gateway.stores.stores(),
-        "gateway",
-        gateway.stores.lifecycle(),
-        gateway.stores.metrics(),
-    )
-    .unwrap();
-}
-
 async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
     let envelope = Envelope::wrap(
         event,
@@ -147,7 +135,6 @@ fn batch(size: usize) -> SignalsRecorded {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_in_order_and_only_ones_own() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let (other, other_key) = gateway.other_organization().await;
     let mut mine = Client::open(&gateway, &gateway.key, "", None).await;
     let mut theirs = Client::open(&gateway, &other_key, "", None).await;
@@ -203,7 +190,6 @@ async fn events_arrive_in_order_and_only_ones_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_resumes_in_the_middle_of_a_batch_without_gap_or_repeat() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     publish(&gateway, gateway.org, &batch(5)).await;
     publish(&gateway, gateway.org, &person(1)).await;
@@ -230,7 +216,6 @@ async fn a_client_resumes_in_the_middle_of_a_batch_without_gap_or_repeat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fell_out_of_memory_comes_from_the_broker_and_then_goes_on_live() {
     let gateway = Gateway::with(json!({"events": {"buffer_bytes": 4096}})).await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     let start = client.last_id.clone();
     for n in 0..100 {
@@ -329,7 +314,6 @@ async fn streams_end_when_the_gateway_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_older_than_what_is_kept_has_expired() {
     let gateway = Gateway::forgetful(json!({"events": {"buffer_bytes": 1024}})).await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     let start = client.last_id.clone();
     for n in 0..5 {
@@ -350,7 +334,6 @@ async fn a_cursor_older_than_what_is_kept_has_expired() {
 /// Waits until streams can be opened.
 pub async fn wait_until_open(gateway: &Gateway) {
     drop(Client::open(gateway, &gateway.key, "", None).await);
-    relay(gateway);
 }
 
 /// Publishes recorded signals of an organization.

@@ -20,6 +20,7 @@ mod graphql_limits;
 mod grpc;
 mod grpc_bad_input;
 mod harness;
+mod hooks;
 mod idempotency;
 mod ingest;
 mod people;
