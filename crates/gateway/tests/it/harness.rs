@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eventbus::{Bus, BusSettings};
 use gateway::access::{NewKey, create_key, create_organization};
 use gateway::{Deps, Listeners, Settings};
-use ids::{ApiKeyId, Clock, OrgId, SystemClock, SystemIds};
+use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rpc::{KeyPair, Role, Verifier};
 use serde_json::{Value, json};
@@ -40,12 +40,7 @@ impl Gateway {
 
     /// With settings of its own: sections as in `default.toml`.
     pub async fn with(changes: Value) -> Self {
-        Self::build(changes, None, BusSettings::default(), SystemClock::shared()).await
-    }
-
-    /// With a clock of its own.
-    pub async fn at(changes: Value, clock: Arc<dyn Clock>) -> Self {
-        Self::build(changes, None, BusSettings::default(), clock).await
+        Self::build(changes, None, BusSettings::default()).await
     }
 
     /// With events that are kept for one second only.
@@ -56,21 +51,16 @@ impl Gateway {
             duplicate_window_secs: 1,
             ..BusSettings::default()
         };
-        Self::build(changes, None, bus, SystemClock::shared()).await
+        Self::build(changes, None, bus).await
     }
 
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
         let nobody = Some("http://127.0.0.1:9".to_owned());
-        Self::build(json!({}), nobody, BusSettings::default(), SystemClock::shared()).await
+        Self::build(json!({}), nobody, BusSettings::default()).await
     }
 
-    async fn build(
-        changes: Value,
-        services: Option<String>,
-        bus: BusSettings,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    async fn build(changes: Value, services: Option<String>, bus: BusSettings) -> Self {
         let stores = TestStores::create(gateway::SCHEMA, &gateway::MIGRATOR).await;
         let lifecycle = stores.lifecycle().clone();
         let pair = KeyPair::generate();
@@ -107,7 +97,7 @@ impl Gateway {
             stores: stores.stores().clone(),
             lifecycle,
             metrics: metrics.clone(),
-            clock,
+            clock: SystemClock::shared(),
             ids: SystemIds::shared(),
         };
         gateway::start(&settings, deps, listeners).unwrap();

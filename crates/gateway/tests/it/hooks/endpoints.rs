@@ -255,7 +255,14 @@ async fn of_many_that_would_be_the_last_one_is_made() {
     for _ in 0..2 {
         hook(&gateway, "http://127.0.0.1:19999/h".to_owned(), json!({})).await;
     }
-    let tries = (0..30).map(|_| call(&gateway, Method::POST, "", json!({"url": "http://127.0.0.1:19999/h"})));
+    let tries = (0..30).map(|_| {
+        call(
+            &gateway,
+            Method::POST,
+            "",
+            json!({"url": "http://127.0.0.1:19999/h"}),
+        )
+    });
     let answers = futures::future::join_all(tries).await;
     let made = answers.iter().filter(|answer| answer.status() == 201).count();
     assert_eq!(made, 1);

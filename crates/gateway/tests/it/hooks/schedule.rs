@@ -9,19 +9,20 @@ use std::sync::Arc;
 use test_kit::wait_for;
 
 use super::receiver::{Receiver, Reply};
-use super::{SOON, account, get, hook, log, open, post, publish, until};
+use super::{Role, SOON, account, edge_only, get, hook, log, publish, until};
 use crate::harness::Gateway;
 
-/// A gateway whose time is the test's. It begins at the machine's: events and ids are dated by that.
-async fn virtual_time() -> (Gateway, ManualClock) {
+/// A gateway, and a delivery role whose time is the test's. It begins at the machine's: events are dated by that.
+async fn virtual_time() -> (Gateway, Role, ManualClock) {
+    let gateway = edge_only().await;
     let clock = ManualClock::at(ids::SystemClock.now());
-    let shared = Arc::new(clock.clone());
-    (Gateway::at(open(json!({})), shared).await, clock)
+    let role = Role::start(&gateway, Arc::new(clock.clone())).await;
+    (gateway, role, clock)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twelve_attempts_over_three_days_keep_their_id_and_end_in_an_event() {
-    let (gateway, clock) = virtual_time().await;
+    let (gateway, _role, clock) = virtual_time().await;
     let receiver = Receiver::answering(|hit| match hit.path.as_str() {
         "/h" => Reply::status(503),
         _ => Reply::status(200),
@@ -87,7 +88,7 @@ async fn twelve_attempts_over_three_days_keep_their_id_and_end_in_an_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_days_of_failure_disable_and_one_success_begins_anew() {
-    let (gateway, clock) = virtual_time().await;
+    let (gateway, _role, clock) = virtual_time().await;
     let receiver = Receiver::answering(|_| Reply::status(500)).await;
     let (id, _) = hook(
         &gateway,
@@ -142,18 +143,18 @@ async fn five_days_of_failure_disable_and_one_success_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_is_left_alone_for_as_long_as_it_asks() {
-    let (gateway, clock) = virtual_time().await;
+    let (gateway, _role, clock) = virtual_time().await;
     let receiver = Receiver::answering(|_| Reply {
         headers: vec![("retry-after", "3600".to_owned())],
         ..Reply::status(429)
     })
     .await;
     let (id, _) = hook(&gateway, receiver.url("/h"), json!({})).await;
-    post(&gateway, &format!("/{id}/test"), json!({})).await;
+    publish(&gateway, gateway.org, &[account(1)]).await;
     let due = wait_for("it waits", SOON, async || {
         let all = log(&gateway, &id).await;
-        let due = all[0]["nextAttemptAt"].as_str()?.parse::<Timestamp>().ok()?;
-        (all[0]["attempts"] == 1).then_some(due)
+        let first = all.first().filter(|d| d["attempts"] == 1)?;
+        first["nextAttemptAt"].as_str()?.parse::<Timestamp>().ok()
     })
     .await;
     let pause = due.duration_since(clock.now());
