@@ -19,7 +19,7 @@ use crate::docs::{self, Docs};
 use crate::error::StartError;
 use crate::events::Catalogue;
 use crate::graphql::{self, Graphql};
-use crate::grpc::{self, Proxy, ProxyParts};
+use crate::grpc::{self, Local, Proxy, ProxyParts};
 use crate::health::{self, Health};
 use crate::home::Home;
 use crate::http::{self, Edge, HandRoutes};
@@ -30,7 +30,7 @@ use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::openapi;
 use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
-use crate::stream::{self, Streams};
+use crate::stream::{self, EventApi, SUBSCRIBE, Streams, Subscribe};
 use crate::transcode::Transcoder;
 use crate::webhooks;
 
@@ -102,18 +102,13 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         poke: Arc::default(),
     };
     let api = hooks.api(&settings.webhooks);
-    Relay::spawn(
-        &deps.bus,
-        &deps.stores,
-        crate::SCHEMA,
-        &deps.lifecycle,
-        &deps.metrics,
-    )?;
-    if settings.roles.deliver {
-        webhooks::deliver(&settings.webhooks, hooks, &deps.metrics, &deps.lifecycle)?;
-    }
+    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
+    Relay::spawn(&deps.bus, &deps.stores, crate::SCHEMA, &lifecycle, &metrics)?;
     if settings.roles.edge {
         serve(settings, deps, listeners, (contract, catalogue), api)?;
+    }
+    if settings.roles.deliver {
+        webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
     }
     Ok(())
 }
@@ -136,16 +131,8 @@ fn serve(
     } = deps;
     let home = Home::here();
     let secret = settings.security.secret_bytes()?;
-    let shared = (&stores, &clock, &ids);
-    let (backends, tokens) = behind(settings, &contract, shared, (&metrics, &lifecycle), hooks)?;
-    let limits = Limits::new(settings.limits.clone());
-    let authenticator = Authenticator::new(
-        &settings.access,
-        stores.pipeline.clone(),
-        home.clone(),
-        Arc::clone(&clock),
-        (limits, tokens),
-    );
+    let (backends, own, own_listener) = behind(settings, &contract, (&stores, &clock, &ids))?;
+    let authenticator = authenticator(settings, &stores, &clock, own.tokens.clone());
     let idempotency = Idempotency::start(
         &settings.idempotency,
         &stores,
@@ -162,15 +149,21 @@ fn serve(
         metrics: StreamMetrics::new(&metrics)?,
         clock: Arc::clone(&clock),
     };
+    let streams = Streams::start(&settings.events, parts, &lifecycle);
+    let around = (stores.db, Arc::clone(&clock), Arc::clone(&ids));
+    let events = EventApi::new(streams.clone(), &contract, around);
     let proxy_parts = ProxyParts {
         backends: backends.clone(),
         authenticator: authenticator.clone(),
         ids: Arc::clone(&ids),
+        local: vec![(SUBSCRIBE, Local::new(Subscribe(events.clone())))],
     };
+    let security = &settings.security;
+    access::serve((own, events, hooks), own_listener, security, &metrics, &lifecycle)?;
     let by_hand = hand_routes();
     let transcoder = Transcoder::new(&contract, &backends, idempotency, home.clone())?;
-    let docs = Docs::new(&openapi::document(&contract, transcoder.routes(), &by_hand));
-    let streams = Streams::start(&settings.events, parts, &lifecycle);
+    let document = openapi::document(&contract, transcoder.routes(), &by_hand);
+    let docs = Docs::new(&document, &stream::asyncapi_document(&contract)?);
     let built = graphql::build(&contract, transcoder.routes(), &settings.graphql)?;
     let around = (&backends, &streams, &authenticator);
     let graphql = Graphql::new(built, around, home.clone(), &settings.graphql);
@@ -196,14 +189,27 @@ fn serve(
     Ok(())
 }
 
-/// The services behind the edge, the gateway's own access services among them, and the access tokens.
+fn authenticator(
+    settings: &Settings,
+    stores: &Stores,
+    clock: &Arc<dyn Clock>,
+    tokens: Tokens,
+) -> Authenticator {
+    Authenticator::new(
+        &settings.access,
+        stores.pipeline.clone(),
+        Home::here(),
+        Arc::clone(clock),
+        (Limits::new(settings.limits.clone()), tokens),
+    )
+}
+
+/// The services behind the edge; the parts of the gateway's own, and where they are to listen.
 fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
-    (metrics, lifecycle): (&Metrics, &Lifecycle),
-    hooks: webhooks::Api,
-) -> Result<(Backends, Tokens), StartError> {
+) -> Result<(Backends, Parts, TcpListener), StartError> {
     let (listener, url) = access::listen()?;
     let audit = Audit::new(
         stores.db.clone(),
@@ -221,10 +227,9 @@ fn behind(
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         passwords: Passwords::new(),
-        tokens: tokens.clone(),
+        tokens,
         throttle: Limits::new(settings.access.throttle()),
         environment: settings.access.environment.clone(),
     };
-    access::serve(parts, hooks, listener, &settings.security, metrics, lifecycle)?;
-    Ok((backends, tokens))
+    Ok((backends, parts, listener))
 }

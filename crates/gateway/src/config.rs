@@ -205,6 +205,8 @@ pub struct EventSettings {
     pub heartbeat_secs: u64,
     /// What clients wait before they come back, in milliseconds.
     pub retry_ms: u64,
+    /// Time for a WebSocket's client to read or to acknowledge, in seconds.
+    pub patience_secs: u64,
 }
 
 /// Keys.
@@ -368,6 +370,11 @@ impl Settings {
             (1..=15).contains(&self.events.heartbeat_secs),
             "events.heartbeat_secs",
             "1 to 15",
+        )?;
+        rule(
+            (1..=300).contains(&self.events.patience_secs),
+            "events.patience_secs",
+            "1 to 300",
         )?;
         if u64::from(self.idempotency.lock_secs) * 1000 <= self.slowest_call_ms() {
             return Err(SettingsError::contradiction(

@@ -21,7 +21,7 @@ pub enum StartError {
     /// The client that delivers webhooks cannot be made.
     #[error("webhooks cannot be delivered: {0}")]
     Webhooks(String),
-    /// Events cannot be told.
+    /// The bus cannot be used.
     #[error("the bus cannot be used")]
     Bus(#[from] eventbus::BusError),
     /// The contract does not hold together.

@@ -43,6 +43,14 @@ pub fn openapi_document() -> Result<serde_json::Value, StartError> {
     Ok(openapi::document(&contract, &routes, &app::hand_routes()))
 }
 
+/// The AsyncAPI document of the events that this gateway tells, as committed in `docs/asyncapi.json`.
+///
+/// # Errors
+/// The descriptors do not hold together.
+pub fn asyncapi_document() -> Result<serde_json::Value, StartError> {
+    stream::asyncapi_document(&contract::Contract::load()?)
+}
+
 /// The GraphQL schema, as committed in `docs/schema.graphql`.
 ///
 /// # Errors

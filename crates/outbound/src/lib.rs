@@ -9,6 +9,7 @@ mod answer;
 mod client;
 mod connect;
 mod failure;
+mod meter;
 mod pool;
 mod resolve;
 mod settings;

@@ -18,9 +18,13 @@ use tokio::time::Instant;
 use crate::client::Progress;
 use crate::connect;
 use crate::failure::{Failure, Phase};
+use crate::meter::{Allowance, Metered};
 
 type Body = Full<Bytes>;
-type Driver = http1::Connection<TokioIo<Box<dyn connect::Bytes>>, Body>;
+type Driver = http1::Connection<TokioIo<Metered>, Body>;
+
+/// Pieces that a body is read in. Each costs some work however small it is, and an honest server sends some dozens.
+const MAX_FRAMES: usize = 4_096;
 
 /// Bounds on what an answer may cost.
 #[derive(Debug, Clone, Copy)]
@@ -30,10 +34,23 @@ pub(crate) struct Bounds {
     pub(crate) body_bytes: usize,
 }
 
+impl Bounds {
+    /// All that is read before a head is there: a head, and what may come with it into the same buffer.
+    fn until_head(self) -> usize {
+        self.head_bytes.saturating_mul(2).saturating_add(32 * 1024)
+    }
+
+    /// All that is read after it: a body, in chunks perhaps.
+    fn after_head(self) -> usize {
+        self.body_bytes.saturating_mul(2).saturating_add(32 * 1024)
+    }
+}
+
 /// A connection, in use or idle.
 pub(crate) struct Wire {
     sender: http1::SendRequest<Body>,
     driver: Pin<Box<Driver>>,
+    allowance: Allowance,
     /// hyper's connection came to its end and must not be polled again.
     ended: bool,
     pub(crate) connected_at: Instant,
@@ -57,17 +74,20 @@ pub(crate) enum Broken {
 
 impl Wire {
     pub(crate) async fn new(stream: Box<dyn connect::Bytes>, bounds: Bounds) -> Result<Self, Failure> {
+        let allowance = Allowance::default();
+        allowance.set(bounds.until_head());
         let (sender, driver) = http1::Builder::new()
             .max_headers(bounds.headers)
             .max_header_size(bounds.head_bytes)
             // The read buffer holds a whole head.
             .max_buf_size(bounds.head_bytes.max(16 * 1024))
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Metered::new(stream, allowance.clone())))
             .await
             .map_err(|error| failure_of(&error))?;
         Ok(Self {
             sender,
             driver: Box::pin(driver),
+            allowance,
             ended: false,
             connected_at: Instant::now(),
         })
@@ -92,6 +112,7 @@ impl Wire {
         progress: &Progress,
     ) -> Result<Exchange, Broken> {
         progress.enter(Phase::Head);
+        self.allowance.set(bounds.until_head());
         let answering = self.sender.try_send_request(request);
         let answer = drive(&mut self.driver, &mut self.ended, answering).await;
         let (head, mut incoming) = match answer {
@@ -99,11 +120,13 @@ impl Wire {
             Err(mut error) => {
                 return Err(match error.take_message() {
                     Some(request) => Broken::Unsent(Box::new(request)),
+                    None if self.allowance.is_used_up() => Broken::Failed(Failure::HeadTooLarge),
                     None => Broken::Failed(failure_of(error.error())),
                 });
             }
         };
         progress.enter(Phase::Body);
+        self.allowance.set(bounds.after_head());
         let (body, truncated) = self
             .body(&mut incoming, bounds.body_bytes)
             .await
@@ -126,10 +149,11 @@ impl Wire {
 
     async fn body(&mut self, incoming: &mut Incoming, limit: usize) -> Result<(Bytes, bool), Failure> {
         let mut body = BytesMut::new();
-        loop {
+        for _ in 0..MAX_FRAMES {
             let frame = drive(&mut self.driver, &mut self.ended, incoming.frame()).await;
             match frame {
                 None => return Ok((body.freeze(), false)),
+                Some(Err(_)) if self.allowance.is_used_up() => return Ok((body.freeze(), true)),
                 Some(Err(error)) => return Err(failure_of(&error)),
                 Some(Ok(frame)) => {
                     let Some(data) = frame.data_ref() else { continue };
@@ -141,6 +165,7 @@ impl Wire {
                 }
             }
         }
+        Ok((body.freeze(), true))
     }
 }
 

@@ -68,14 +68,15 @@ impl Audit {
         }))
     }
 
-    /// Whether calls of a method are kept: writes, signals aside, which are kept whole elsewhere.
+    /// Whether calls of a method are kept: writes; signals aside, which are kept whole elsewhere, and
+    /// positions in the events, which change no record.
     #[must_use]
     pub fn keeps(method: &str, principal: &Principal) -> bool {
         let rule = rule_of(method);
         principal.org.is_some()
             && rule.is_some_and(|rule| match rule.permission {
                 Permission::Write | Permission::Admin | Permission::Owner | Permission::Self_ => {
-                    rule.resource != "signals" && !reads(method)
+                    !matches!(rule.resource, "signals" | "event_positions") && !reads(method)
                 }
                 Permission::Public | Permission::Read | Permission::System => false,
             })

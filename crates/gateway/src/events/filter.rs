@@ -155,8 +155,8 @@ fn of_object(catalogue: &Catalogue, given: &str, places: Places) -> Result<(Stri
         return refuse("unknown_value", message);
     }
     match Uuid::try_parse(id) {
-        Ok(id) => Ok((kind.to_owned(), id.to_string())),
-        Err(_) => refuse("invalid_id", format!("the id of `{}` is not a UUID", cut(given))),
+        Ok(uuid) if id.len() == 36 => Ok((kind.to_owned(), uuid.to_string())),
+        _ => refuse("invalid_id", format!("the id of `{}` is not a UUID", cut(given))),
     }
 }
 

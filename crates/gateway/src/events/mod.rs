@@ -6,6 +6,7 @@
 mod catalogue;
 mod filter;
 mod render;
+pub(crate) mod schema;
 
 pub use catalogue::{Catalogue, EventType};
 pub use filter::{Filter, Places};

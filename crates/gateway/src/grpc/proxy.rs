@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::transport::server::TcpConnectInfo;
+use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::{Authenticator, Credential};
@@ -53,12 +54,18 @@ pub struct ProxyParts {
     pub authenticator: Authenticator,
     /// New request ids.
     pub ids: Arc<dyn IdGen>,
+    /// Methods that this process answers itself, by their paths. The caller's credential is an extension of the request.
+    pub local: Vec<(&'static str, Local)>,
 }
+
+/// A method that this process answers itself.
+pub type Local = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// A public method.
 struct Method {
     rule: &'static Rule,
     channel: Channel,
+    local: Option<Local>,
     class: Class,
 }
 
@@ -88,16 +95,18 @@ impl Proxy {
                 // What takes signals in by HTTP's ingest path, or as a stream, is ingest here too.
                 let class = match method.name() {
                     "IngestSignals" | "StreamSignals" => Class::Ingest,
-                    _ if reads => Class::Read,
+                    _ if reads || method.is_server_streaming() => Class::Read,
                     _ => Class::Write,
                 };
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 let Some(rule) = rule_of(&path) else { continue };
+                let local = parts.local.iter().find(|(of, _)| *of == path);
                 methods.insert(
                     path,
                     Method {
                         rule,
                         channel: channel.clone(),
+                        local: local.map(|(_, service)| service.clone()),
                         class,
                     },
                 );
@@ -170,14 +179,15 @@ impl Shared {
             .and_then(TcpConnectInfo::remote_addr)
             .map(|peer| peer.ip().to_string())
             .unwrap_or_default();
-        let caller = match method.rule.permission {
-            Permission::Public => self.parts.authenticator.nobody(&address),
-            _ => self.authenticate(request.headers()).await?,
-        };
-        let taken = caller.buckets.take(method.class);
-        *standing = Some(taken);
-        taken.check()?;
-        caller.check(method.rule)?;
+        let caller = self.admit(method, request.headers(), &address, standing).await?;
+        if let Some(local) = &method.local {
+            let mut request = request;
+            request.extensions_mut().insert(caller);
+            return match local.clone().oneshot(request).await {
+                Ok(response) => Ok(response),
+                Err(never) => match never {},
+            };
+        }
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let kept = Audit::keeps(&path, &caller.principal);
@@ -228,6 +238,25 @@ impl Shared {
         // The answer streams through to the client; what of it is kept is that it was given.
         open.close(failed.map_or(Ok(&Bytes::new()), Err)).await;
         response
+    }
+
+    /// Who calls, within their limits and rights.
+    async fn admit(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        address: &str,
+        standing: &mut Option<Standing>,
+    ) -> Result<Arc<Credential>, ApiError> {
+        let caller = match method.rule.permission {
+            Permission::Public => self.parts.authenticator.nobody(address),
+            _ => self.authenticate(headers).await?,
+        };
+        let taken = caller.buckets.take(method.class);
+        *standing = Some(taken);
+        taken.check()?;
+        caller.check(method.rule)?;
+        Ok(caller)
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Credential>, ApiError> {

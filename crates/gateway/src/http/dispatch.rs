@@ -122,6 +122,15 @@ async fn route(
             let caller = authenticate(edge, request, context, Class::Read).await?;
             edge.streams.open(request, caller).await
         }
+        "/api/v1/events/ws" if method == Method::GET => {
+            // Browsers cannot set the header: their key comes with the first frame.
+            let caller = if request.headers().contains_key(AUTHORIZATION) {
+                Some(authenticate(edge, request, context, Class::Read).await?)
+            } else {
+                None
+            };
+            edge.streams.socket(request, &mut payload, caller, context).await
+        }
         JWKS if is_read(method) => {
             no_parameters(request)?;
             let keys = edge.authenticator.published();
@@ -252,11 +261,16 @@ fn not_here(edge: &Edge, path: &str, context: &Context) -> HttpResponse {
 fn kind_of(path: &str) -> &'static str {
     match path {
         "/api/v1/signals" | "/api/v1/signals/batch" => "signals",
-        "/api/v1/events" => "events",
+        "/api/v1/events" | "/api/v1/events/ws" => "events",
         path if path.starts_with("/health") => "health",
         path if path.starts_with("/hooks/") => "hooks",
         "/graphql" => "graphql",
-        path if path.starts_with("/docs") || path == "/api/v1/openapi.json" => "docs",
+        path if path.starts_with("/docs")
+            || path == "/api/v1/openapi.json"
+            || path == "/api/v1/asyncapi.json" =>
+        {
+            "docs"
+        }
         path if path.starts_with("/api/v1/") => "rest",
         _ => "other",
     }

@@ -21,6 +21,21 @@ fn the_committed_openapi_document_is_the_served_one() {
 }
 
 #[test]
+fn the_committed_asyncapi_document_is_the_served_one() {
+    let made = gateway::asyncapi_document().unwrap();
+    let text = serde_json::to_string_pretty(&made).unwrap() + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/asyncapi.json");
+    if std::env::var_os("DEVSIGNAL_WRITE_CONTRACT").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "docs/asyncapi.json is not what is served; run `just openapi`"
+    );
+}
+
+#[test]
 fn the_committed_graphql_schema_is_the_served_one() {
     let settings = crate::harness::settings_alone();
     let text = gateway::graphql_schema(&settings).unwrap();
@@ -72,6 +87,14 @@ async fn the_contract_and_its_pages_are_for_everybody_and_ask_nobody_else() {
         .await
         .unwrap();
     assert_eq!(again.status(), 304);
+    let events: serde_json::Value = get("/api/v1/asyncapi.json")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(events, gateway::asyncapi_document().unwrap());
     for page in ["/docs", "/graphql"] {
         let answer = get(page).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{page}");

@@ -19,14 +19,14 @@ use crate::harness::{Gateway, problem};
 const SOON: Duration = Duration::from_secs(15);
 
 /// A client of the stream.
-struct Client {
+pub struct Client {
     response: Option<Response>,
     buffer: String,
-    last_id: String,
+    pub last_id: String,
 }
 
 impl Client {
-    async fn open(gateway: &Gateway, key: &str, query: &str, last: Option<&str>) -> Self {
+    pub async fn open(gateway: &Gateway, key: &str, query: &str, last: Option<&str>) -> Self {
         let response = wait_for("the stream opens", SOON, async || {
             let request = gateway
                 .client
@@ -56,7 +56,7 @@ impl Client {
     }
 
     /// The next block; `None` when the server has ended the stream.
-    async fn frame(&mut self) -> Option<String> {
+    pub async fn frame(&mut self) -> Option<String> {
         loop {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
                 let (frame, rest) = (frame.to_owned(), rest.to_owned());
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// The next event.
-    async fn event(&mut self) -> Value {
+    pub async fn event(&mut self) -> Value {
         loop {
             let frame = self.frame().await.expect("the stream goes on");
             if let Some(data) = frame.lines().find_map(|l| l.strip_prefix("data: ")) {
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
+pub async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
     let envelope = Envelope::wrap(
         event,
         EventId(SystemIds.next()),
@@ -110,7 +110,7 @@ async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
     tx.commit().await.unwrap();
 }
 
-fn person(n: i64) -> ContactIdentified {
+pub fn person(n: i64) -> ContactIdentified {
     ContactIdentified {
         contact_id: "c".into(),
         revision: n,
@@ -118,7 +118,7 @@ fn person(n: i64) -> ContactIdentified {
     }
 }
 
-fn batch(size: usize) -> SignalsRecorded {
+pub fn batch(size: usize) -> SignalsRecorded {
     let signal = |n: usize| Signal {
         id: SystemIds.next().to_string(),
         r#type: format!("t{n}"),

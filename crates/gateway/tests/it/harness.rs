@@ -25,12 +25,35 @@ pub struct Gateway {
     pub key: String,
     pub seen: Arc<Seen>,
     pub stores: TestStores,
-    #[allow(dead_code, reason = "for tests that read the stream themselves")]
     pub bus: Bus,
     pub client: Client,
     pub pair: KeyPair,
     pub settings: Settings,
     pub bus_settings: BusSettings,
+}
+
+/// Starts the servers.
+async fn serve(
+    settings: &Settings,
+    stores: &TestStores,
+    bus: &Bus,
+    metrics: Metrics,
+) -> (SocketAddr, SocketAddr) {
+    let listeners = Listeners::bind(settings).await.unwrap();
+    let (http, grpc) = (
+        listeners.http.local_addr().unwrap(),
+        listeners.grpc.local_addr().unwrap(),
+    );
+    let deps = Deps {
+        bus: bus.clone(),
+        stores: stores.stores().clone(),
+        lifecycle: stores.lifecycle().clone(),
+        metrics,
+        clock: SystemClock::shared(),
+        ids: SystemIds::shared(),
+    };
+    gateway::start(settings, deps, listeners).unwrap();
+    (http, grpc)
 }
 
 impl Gateway {
@@ -87,20 +110,7 @@ impl Gateway {
         )
         .await
         .unwrap();
-        let listeners = Listeners::bind(&settings).await.unwrap();
-        let (http, grpc) = (
-            listeners.http.local_addr().unwrap(),
-            listeners.grpc.local_addr().unwrap(),
-        );
-        let deps = Deps {
-            bus: bus.clone(),
-            stores: stores.stores().clone(),
-            lifecycle,
-            metrics: metrics.clone(),
-            clock: SystemClock::shared(),
-            ids: SystemIds::shared(),
-        };
-        gateway::start(&settings, deps, listeners).unwrap();
+        let (http, grpc) = serve(&settings, &stores, &bus, metrics.clone()).await;
         Self {
             base: format!("http://{http}"),
             http,
@@ -116,6 +126,13 @@ impl Gateway {
             settings,
             bus_settings,
         }
+    }
+
+    /// Another process on the same schema and bus: as this one after a restart.
+    pub async fn again(&self) -> (SocketAddr, String) {
+        let metrics = Metrics::new("gateway-again");
+        let (http, grpc) = serve(&self.settings, &self.stores, &self.bus, metrics).await;
+        (http, format!("http://{grpc}"))
     }
 
     /// Another key of the organization.

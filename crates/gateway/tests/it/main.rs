@@ -4,7 +4,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "tests"
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    reason = "tests: they fail by panicking, their tasks end with their runtime, and tables of cases are long"
 )]
 
 mod access;
@@ -15,6 +17,8 @@ mod conventions;
 mod events;
 mod fake_batches;
 mod fakes;
+mod followers;
+mod following;
 mod graphql;
 mod graphql_limits;
 mod grpc;
@@ -26,5 +30,6 @@ mod ingest;
 mod people;
 mod rest;
 mod speed;
+mod subscriptions;
 mod surroundings;
 mod transport;

@@ -10,6 +10,11 @@
 )]
 
 mod addresses;
+mod canary;
+mod dns;
+mod hostile;
+mod names;
 mod peer;
 mod sending;
 mod targets;
+mod tls;

@@ -94,9 +94,9 @@ fn account(id: u128) -> AccountDeleted {
 }
 
 fn deal(id: u128) -> DealDeleted {
-    let mut deal = DealDeleted::default();
-    deal.deal_id = Uuid::from_u128(id).to_string();
-    deal
+    DealDeleted {
+        deal_id: Uuid::from_u128(id).to_string(),
+    }
 }
 
 /// Events as the services tell them: by the outbox. Gives their ids.
