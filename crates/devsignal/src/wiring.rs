@@ -86,6 +86,8 @@ impl Wiring {
                     "scoring": backend(self.scoring),
                 },
                 "security": {"signing_key": self.secrets.principal_key, "secret_key": self.secrets.cursor_key},
+                // One machine is for development: receivers of webhooks are there too.
+                "webhooks": {"client": {"dangerous_allow_http": true, "dangerous_allow_private_addresses": true}},
             }),
             "signal-ingest" => json!({
                 "grpc": {"listen": self.signal_ingest.to_string()},

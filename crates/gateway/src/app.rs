@@ -35,6 +35,7 @@ use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
 use crate::stream::{self, EventApi, SUBSCRIBE, Streams, Subscribe};
 use crate::transcode::Transcoder;
+use crate::webhooks;
 
 /// What the gateway is given.
 pub struct Deps {
@@ -92,6 +93,37 @@ pub(crate) fn hand_routes() -> HandRoutes {
 /// # Errors
 /// A setting or a listener cannot be used.
 pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<(), StartError> {
+    let contract = Contract::load()?;
+    let catalogue = Catalogue::new(&contract)?;
+    let hooks = webhooks::Deps {
+        bus: deps.bus.clone(),
+        stores: deps.stores.clone(),
+        catalogue: catalogue.clone(),
+        sealer: Sealer::new(&settings.security.secret_bytes()?, "webhook"),
+        clock: Arc::clone(&deps.clock),
+        ids: Arc::clone(&deps.ids),
+        poke: Arc::default(),
+    };
+    let api = hooks.api(&settings.webhooks);
+    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
+    Relay::spawn(&deps.bus, &deps.stores, crate::SCHEMA, &lifecycle, &metrics)?;
+    if settings.roles.edge {
+        serve(settings, deps, listeners, (contract, catalogue), api)?;
+    }
+    if settings.roles.deliver {
+        webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
+    }
+    Ok(())
+}
+
+/// The edge role: everything that clients talk to.
+fn serve(
+    settings: &Settings,
+    deps: Deps,
+    listeners: Listeners,
+    (contract, catalogue): (Contract, Catalogue),
+    hooks: webhooks::Api,
+) -> Result<(), StartError> {
     let Deps {
         bus,
         stores,
@@ -101,9 +133,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         ids,
     } = deps;
     let home = Home::here();
-    let contract = Contract::load()?;
     let secret = settings.security.secret_bytes()?;
-    Relay::spawn(&bus, &stores, crate::SCHEMA, &lifecycle, &metrics)?;
     let shared = (&stores, &clock, &ids);
     let (backends, own, own_listener) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
     let authenticator = authenticator(settings, &stores, &clock, own.proofs());
@@ -117,7 +147,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
     );
     let parts = stream::Parts {
         bus,
-        catalogue: Catalogue::new(&contract)?,
+        catalogue,
         authenticator: authenticator.clone(),
         secret,
         metrics: StreamMetrics::new(&metrics)?,
@@ -133,7 +163,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         local: vec![(SUBSCRIBE, Local::new(Subscribe(events.clone())))],
     };
     let security = &settings.security;
-    access::serve((own, events), own_listener, security, &metrics, &lifecycle)?;
+    access::serve((own, events, hooks), own_listener, security, &metrics, &lifecycle)?;
     let by_hand = hand_routes();
     let transcoder = Transcoder::new(&contract, &backends, idempotency, home.clone())?;
     let document = openapi::document(&contract, transcoder.routes(), &by_hand);

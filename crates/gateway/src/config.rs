@@ -14,10 +14,13 @@ use store::DbSettings;
 use telemetry::TelemetryConfig;
 
 use crate::mail::MailSettings;
+use crate::webhooks::WebhookSettings;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
+    /// What this process does.
+    pub roles: RoleSettings,
     /// Public HTTP.
     pub http: HttpSettings,
     /// Public gRPC.
@@ -40,6 +43,8 @@ pub struct Settings {
     pub events: EventSettings,
     /// GraphQL.
     pub graphql: GraphqlSettings,
+    /// Webhooks.
+    pub webhooks: WebhookSettings,
     /// Keys.
     pub security: SecuritySettings,
     /// The gateway's schema.
@@ -48,6 +53,15 @@ pub struct Settings {
     pub bus: BusSettings,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+}
+
+/// What this process does. The roles scale apart: processes of either or of both.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct RoleSettings {
+    /// Whether it serves clients.
+    pub edge: bool,
+    /// Whether it delivers webhooks.
+    pub deliver: bool,
 }
 
 /// Public HTTP.
@@ -271,6 +285,12 @@ impl Validate for Settings {
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
         self.mail.check()?;
+        rule(
+            self.roles.edge || self.roles.deliver,
+            "roles",
+            "a process that does nothing is none",
+        )?;
+        self.webhooks.check()?;
         self.check_bounds()
     }
 }

@@ -92,6 +92,7 @@ async fn serve(
     };
     wait_until_ready(lifecycle).await?;
     endpoints.write(data_dir)?;
+    crate::complain("webhooks may go to http and to addresses of this network; production refuses both");
     announce(&endpoints, data_dir, started);
     if let Some(directory) = services::mail_directory(data_dir) {
         crate::complain(&format!(

@@ -7,6 +7,8 @@ use contracts::access::v1::audit_service_server::AuditServiceServer;
 use contracts::access::v1::auth_service_server::AuthServiceServer;
 use contracts::access::v1::organization_service_server::OrganizationServiceServer;
 use contracts::events::v1::event_service_server::EventServiceServer;
+use contracts::webhooks::v1::webhook_delivery_service_server::WebhookDeliveryServiceServer;
+use contracts::webhooks::v1::webhook_service_server::WebhookServiceServer;
 use lifecycle::Lifecycle;
 use rpc::{KeyPair, Server, ServerSettings, Verifier};
 use telemetry::Metrics;
@@ -16,6 +18,7 @@ use super::parts::{Api, Parts};
 use crate::config::SecuritySettings;
 use crate::error::StartError;
 use crate::stream::EventApi;
+use crate::webhooks;
 
 /// Takes a free port of this machine alone; callers need a principal that this gateway signed.
 ///
@@ -33,7 +36,7 @@ pub fn listen() -> Result<(TcpListener, String), StartError> {
 /// # Errors
 /// The key or a metric cannot be used.
 pub fn serve(
-    (parts, events): (Parts, EventApi),
+    (parts, events, webhooks): (Parts, EventApi, webhooks::Api),
     listener: TcpListener,
     security: &SecuritySettings,
     metrics: &Metrics,
@@ -54,6 +57,8 @@ pub fn serve(
         .add(ApiKeyServiceServer::new(api.clone()))
         .add(AuditServiceServer::new(api))
         .add(EventServiceServer::new(events))
+        .add(WebhookServiceServer::new(webhooks.clone()))
+        .add(WebhookDeliveryServiceServer::new(webhooks))
         .serve(listener, lifecycle);
     Ok(())
 }

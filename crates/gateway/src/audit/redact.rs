@@ -28,8 +28,9 @@ fn redact(json: &mut Value) {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
                 let lower = name.to_lowercase();
-                // `key` is the text of an API key; `fieldKey` and such are names.
-                let hidden = lower == "key" || SECRETS.iter().any(|part| lower.contains(part));
+                // `headers` are those of a webhook, with credentials. `key` is the text of an API key; `fieldKey` and such are names.
+                let hidden =
+                    lower == "key" || lower == "headers" || SECRETS.iter().any(|part| lower.contains(part));
                 if hidden && (value.is_string() || value.is_array() || value.is_object()) {
                     *value = Value::from("[redacted]");
                 } else {

@@ -28,7 +28,8 @@ pub struct Gateway {
     pub bus: Bus,
     pub client: Client,
     pub pair: KeyPair,
-    settings: Settings,
+    pub settings: Settings,
+    pub bus_settings: BusSettings,
 }
 
 /// Starts the servers.
@@ -136,6 +137,7 @@ impl Gateway {
             client: Client::new(),
             pair,
             settings,
+            bus_settings,
         }
     }
 
