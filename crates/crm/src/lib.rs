@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod app;
+mod backfill;
 pub mod config;
 pub mod domain;
 pub mod error;

@@ -12,6 +12,7 @@ mod deals;
 mod given;
 mod notes;
 mod pipelines;
+mod search;
 mod tags;
 mod tasks;
 mod timeline;
@@ -34,6 +35,7 @@ pub use custom_fields::CustomFieldApi;
 pub use deals::DealApi;
 pub use notes::NoteApi;
 pub use pipelines::PipelineApi;
+pub use search::SearchApi;
 pub use tags::TagApi;
 pub use tasks::TaskApi;
 

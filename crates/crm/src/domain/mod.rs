@@ -15,6 +15,7 @@ pub mod edit;
 pub mod extras;
 pub mod identity;
 pub mod score;
+pub mod search;
 pub mod text;
 pub mod timeline;
 pub mod work;

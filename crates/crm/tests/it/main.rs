@@ -17,6 +17,8 @@ mod own_fields;
 mod pipeline;
 mod plans;
 mod plans_work;
+mod search;
+mod search_plans;
 mod signals_fake;
 mod speed;
 mod state;
