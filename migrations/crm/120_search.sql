@@ -19,19 +19,20 @@ CREATE TABLE search_documents (
     PRIMARY KEY (org_id, id),
     CONSTRAINT search_documents_whole CHECK (cardinality(names) = cardinality(texts))
 );
--- New rows wait in a list that is merged into the index every megabyte: many contacts that are recorded at once share the
+-- New rows wait in a list that is merged into the index every two megabytes: many contacts that are recorded at once share the
 -- work, and the list, which every search reads, stays short.
 CREATE INDEX search_documents_by_terms ON search_documents USING gin (terms)
-    WITH (fastupdate = on, gin_pending_list_limit = 1024);
+    WITH (fastupdate = on, gin_pending_list_limit = 2048);
 CALL tenant_table('search_documents');
 CALL pipeline_table('search_documents');
 
 -- How far records that were there before have got their row.
 CREATE TABLE search_backfill (
-    kind   text    COLLATE "C" PRIMARY KEY,
-    org_id uuid    NOT NULL,
-    id     uuid    NOT NULL,
-    done   boolean NOT NULL
+    kind      text    COLLATE "C" PRIMARY KEY,
+    -- The last organization and record that were done.
+    after_org uuid    NOT NULL,
+    after_id  uuid    NOT NULL,
+    done      boolean NOT NULL
 );
 DO $$
 BEGIN

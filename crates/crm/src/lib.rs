@@ -16,6 +16,7 @@ mod retention;
 pub mod signals;
 pub mod store;
 pub mod wire;
+mod wire_objects;
 
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "crm";

@@ -14,6 +14,7 @@ pub mod deal;
 pub mod edit;
 pub mod extras;
 pub mod identity;
+pub mod objects;
 pub mod score;
 pub mod search;
 pub mod text;

@@ -21,7 +21,7 @@ use crate::domain::search::{Document, Found, Kind, Query, Wanted, of_kinds, rank
 use crate::error::CrmError;
 
 /// Most records that are looked at: more fit only what is too general to be ranked.
-const CANDIDATES: i64 = 300;
+const CANDIDATES: i64 = 200;
 /// Scores are compared in these steps.
 const STEPS: f64 = 1e6;
 
@@ -76,7 +76,8 @@ impl Records {
         scope: &OrgScope,
         request: &SearchRequest<'_>,
     ) -> Result<Vec<(Document, Found)>, CrmError> {
-        let ids = self.candidates(scope, request).await?;
+        let mut ids = self.candidates(scope, request).await?;
+        ids.extend(request.query.id());
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -168,7 +169,7 @@ fn push(sql: &mut QueryBuilder<Postgres>, scope: &OrgScope, wanted: &Wanted, kin
             sql.push("terms @> ").push_bind(all.clone());
         });
     }
-    if wanted.mistyped.iter().any(|word| !word.near.is_empty()) {
+    if !wanted.mistyped.is_empty() {
         sql.push(" UNION ALL ");
         part(sql, scope, kinds, |sql| mistyped(sql, wanted));
     }
@@ -176,20 +177,9 @@ fn push(sql: &mut QueryBuilder<Postgres>, scope: &OrgScope, wanted: &Wanted, kin
 }
 
 fn mistyped(sql: &mut QueryBuilder<Postgres>, wanted: &Wanted) {
-    let alone = wanted.mistyped.len() == 1;
-    for (n, word) in wanted.mistyped.iter().enumerate() {
-        sql.push(if n == 0 { "(" } else { " AND (" });
-        // What has a word alone somewhere was found before.
-        if !alone || word.near.is_empty() {
-            sql.push("terms @> ").push_bind(word.inside.clone());
-        }
-        if !alone && !word.near.is_empty() {
-            sql.push(" OR ");
-        }
-        if !word.near.is_empty() {
-            sql.push("terms && ").push_bind(word.near.clone());
-        }
-        sql.push(")");
+    for (n, any) in wanted.mistyped.iter().enumerate() {
+        sql.push(if n == 0 { "terms && " } else { " AND terms && " })
+            .push_bind(any.clone());
     }
 }
 

@@ -47,11 +47,12 @@ impl Records {
             .bind(Uuid::nil())
             .execute(&mut *tx)
             .await?;
-        let (org, id, done): (Uuid, Uuid, bool) =
-            sqlx::query_as("SELECT org_id, id, done FROM search_backfill WHERE kind = $1 FOR UPDATE")
-                .bind(kind.name())
-                .fetch_one(&mut *tx)
-                .await?;
+        let (org, id, done): (Uuid, Uuid, bool) = sqlx::query_as(
+            "SELECT after_org, after_id, done FROM search_backfill WHERE kind = $1 FOR UPDATE",
+        )
+        .bind(kind.name())
+        .fetch_one(&mut *tx)
+        .await?;
         if done {
             tx.rollback().await;
             return Ok(false);
@@ -66,7 +67,7 @@ impl Records {
             search_rows::save_many(&mut tx, &OrgScope::new(OrgId(org)), &documents, true).await?;
         }
         let (org, id) = last.unwrap_or((org, id));
-        sqlx::query("UPDATE search_backfill SET org_id = $2, id = $3, done = $4 WHERE kind = $1")
+        sqlx::query("UPDATE search_backfill SET after_org = $2, after_id = $3, done = $4 WHERE kind = $1")
             .bind(kind.name())
             .bind(org)
             .bind(id)

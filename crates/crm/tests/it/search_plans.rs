@@ -33,7 +33,7 @@ async fn every_part_of_a_search_reads_the_index_over_terms() {
         ("dev47", 20),
         ("x.dev", 200),
         ("ev471", 10),
-        ("dve4711", 1),
+        ("comapny", 200),
         ("no such thing", 0),
     ] {
         let query = Query::parse(text).unwrap();

@@ -13,7 +13,7 @@ pub use document::{Document, Kind};
 pub use fold::{Word, folded, words};
 pub use query::{MAX_CHARS, Query, Refusal};
 pub use rank::{Found, Highlight, Reason, rank};
-pub use terms::{Wanted, WordTerms, of_document, of_kinds, wanted};
+pub use terms::{Wanted, of_document, of_kinds, wanted};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What was asked.
 
+use uuid::Uuid;
+
 use super::fold::words;
 
 /// Longest text to search for, in characters.
@@ -35,6 +37,12 @@ impl Query {
             return Err(Refusal::TooShort);
         }
         Ok(Self(words))
+    }
+
+    /// The id that was asked for, if it was one.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        Uuid::try_parse(&self.0.join("-")).ok()
     }
 
     /// The words, folded, in order.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::document::{Document, Kind};
 use super::fold::{Word, words};
 use super::query::Query;
-use super::terms::{TYPO_CHARS, TYPO_MAX_CHARS, TYPO_WORDS};
+use super::terms::{TYPO_WORDS, can_be_mistyped};
 
 /// Longest excerpt, in characters.
 const SNIPPET_CHARS: usize = 160;
@@ -88,14 +88,17 @@ struct Field<'d> {
 pub fn rank(document: &Document, query: &Query) -> Option<Found> {
     let fields = fields(document);
     let near = near_words(&fields);
-    let mut best = vec![0.0_f64; query.words().len()];
+    let mut best = vec![(0.0_f64, Reason::Word); query.words().len()];
     let mut exact = 0.0_f64;
     let mut places: Vec<(f64, Highlight)> = Vec::new();
     for field in &fields {
         let mut hits: Vec<Hit> = Vec::new();
         for (asked, best) in query.words().iter().zip(&mut best) {
             if let Some(hit) = best_hit(asked, field, &near) {
-                *best = best.max(hit.points * field.weight);
+                let points = hit.points * field.weight;
+                if points > best.0 {
+                    *best = (points, hit.reason);
+                }
                 hits.push(hit);
             }
         }
@@ -116,16 +119,17 @@ pub fn rank(document: &Document, query: &Query) -> Option<Found> {
         let points: f64 = hits.iter().map(|hit| hit.points).sum::<f64>() * field.weight;
         places.push((points, highlight(field, reason, &hits)));
     }
-    let id = document.id.to_string();
-    if places.is_empty() && super::folded(&id) == query.words().join(" ") {
-        return Some(by_id(id));
+    if query.id() == Some(document.id) {
+        return Some(by_id(document.id.to_string()));
     }
-    if best.contains(&0.0) {
+    // Parts of words and mistyped words at once are not looked for: nearly anything would fit.
+    let has = |reason| best.iter().any(|(_, known)| *known == reason);
+    if best.iter().any(|(points, _)| *points == 0.0) || has(Reason::Partial) && has(Reason::Similar) {
         return None;
     }
     places.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    let mean = best.iter().sum::<f64>() / best.len() as f64;
+    let mean = best.iter().map(|(points, _)| points).sum::<f64>() / best.len() as f64;
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let share = query.words().len() as f64 / fields[0].words.len().max(query.words().len()) as f64;
     let fit = if exact > 0.0 {
@@ -261,11 +265,10 @@ fn hit(asked: &str, word: &Word, near: &BTreeSet<&str>) -> Option<Hit> {
             }
         });
     }
-    let typed =
-        (TYPO_CHARS..=TYPO_MAX_CHARS).contains(&length) && (TYPO_CHARS..=TYPO_MAX_CHARS).contains(&last);
-    let close = typed
-        && last.abs_diff(length) <= 1
+    let close = last.abs_diff(length) <= 1
         && near.contains(word.text.as_str())
+        && can_be_mistyped(asked)
+        && can_be_mistyped(&word.text)
         && strsim::osa_distance(asked, &word.text) <= 1;
     close.then(|| Hit {
         reason: Reason::Similar,

@@ -24,14 +24,14 @@ fn is_found(document: &Document, query: &Query) -> bool {
     let has = |wanted: &[i32]| wanted.iter().all(|term| terms.binary_search(term).is_ok());
     let any = |wanted: &[i32]| wanted.iter().any(|term| terms.binary_search(term).is_ok());
     let wanted = wanted(ORG, query);
+    if query.id() == Some(document.id) {
+        return true;
+    }
     has(&[wanted.exact])
         || has(&wanted.whole)
         || has(&wanted.begins)
         || has(&wanted.inside)
-        || wanted
-            .mistyped
-            .iter()
-            .all(|word| has(&word.inside) || any(&word.near))
+        || !wanted.mistyped.is_empty() && wanted.mistyped.iter().all(|word| any(word))
 }
 
 fn best(document: &Document, text: &str) -> Option<(String, Reason)> {
