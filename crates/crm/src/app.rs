@@ -9,6 +9,7 @@ use contracts::crm::v1::batch_service_server::BatchServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
+use contracts::crm::v1::import_service_server::ImportServiceServer;
 use contracts::crm::v1::note_service_server::NoteServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
 use contracts::crm::v1::tag_service_server::TagServiceServer;
@@ -23,14 +24,16 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, NoteApi, PipelineApi, TagApi,
-    TaskApi,
+    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ImportApi, NoteApi, PipelineApi,
+    TagApi, TaskApi,
 };
-use crate::config::Settings;
+use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
+use crate::metrics::ImportMetrics;
 use crate::retention;
 use crate::signals::{RemoteSignals, SignalSource};
 use crate::store::Records;
+use crate::transfer::{self, ImportWorker};
 
 /// What the service stands on.
 pub struct Deps {
@@ -89,7 +92,13 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
     )?);
     let server = Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
         .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)));
+    let worker = ImportWorker::new(
+        records.clone(),
+        settings.imports.clone(),
+        ImportMetrics::new(metrics)?,
+    );
     let server = with_services(server, &records, signals);
+    let server = with_transfer(server, &records, &settings.imports, &worker);
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
     events::spawn(
         &Desk::new(records.clone(), metrics)?,
@@ -99,6 +108,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         lifecycle,
         metrics,
     )?;
+    transfer::spawn(&worker, lifecycle);
     retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
@@ -125,4 +135,19 @@ pub fn with_services(server: Server, records: &Records, signals: Arc<dyn SignalS
         .add(NoteServiceServer::new(NoteApi::new(of())))
         .add(TagServiceServer::new(TagApi::new(of())))
         .add(CustomFieldServiceServer::new(CustomFieldApi::new(of())))
+}
+
+/// Adds the services that move many records at once.
+#[must_use]
+pub fn with_transfer(
+    server: Server,
+    records: &Records,
+    settings: &ImportSettings,
+    worker: &ImportWorker,
+) -> Server {
+    server.add(ImportServiceServer::new(ImportApi::new(
+        records.clone(),
+        settings.clone(),
+        worker.clone(),
+    )))
 }

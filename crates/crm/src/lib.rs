@@ -10,10 +10,11 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod events;
-mod metrics;
+pub mod metrics;
 mod retention;
 pub mod signals;
 pub mod store;
+pub mod transfer;
 pub mod wire;
 
 /// The service's name: in events, logs and metrics.

@@ -1,6 +1,7 @@
 //! The events that tell of changes, written in the transaction that makes them.
 
 use ::store::{OrgScope, Tx};
+use contracts::crm::v1 as crm;
 use contracts::{Envelope, Event, events::v1 as events};
 use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
@@ -14,6 +15,9 @@ use crate::domain::deal::{Deal, Move, Status};
 use crate::domain::extras::Object;
 use crate::error::CrmError;
 use crate::{SERVICE, wire};
+
+/// What identity-resolver needs, also of imports that nobody else is told of.
+const INTERNAL: [&str; 2] = [crm::PeopleStated::TYPE, crm::CompaniesStated::TYPE];
 
 impl Records {
     /// `account.created` or `account.updated`, if something changed.
@@ -233,6 +237,9 @@ impl Records {
         about: String,
         at: Timestamp,
     ) -> Result<(), CrmError> {
+        if self.quiet && !INTERNAL.contains(&E::TYPE) {
+            return Ok(());
+        }
         let envelope = Envelope::wrap(event, EventId::new(&*self.ids), scope.org(), about, SERVICE, at);
         eventbus::enqueue(tx, &envelope).await?;
         Ok(())

@@ -10,6 +10,8 @@ mod contacts;
 mod deals;
 mod events;
 mod harness;
+mod imports;
+mod imports_desk;
 mod list_requests;
 mod lists;
 mod orders;
