@@ -9,6 +9,7 @@ use contracts::crm::v1::batch_service_server::BatchServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
+use contracts::crm::v1::export_service_server::ExportServiceServer;
 use contracts::crm::v1::import_service_server::ImportServiceServer;
 use contracts::crm::v1::note_service_server::NoteServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
@@ -24,8 +25,8 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ImportApi, NoteApi, PipelineApi,
-    TagApi, TaskApi,
+    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi, NoteApi,
+    PipelineApi, TagApi, TaskApi,
 };
 use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
@@ -145,9 +146,11 @@ pub fn with_transfer(
     settings: &ImportSettings,
     worker: &ImportWorker,
 ) -> Server {
-    server.add(ImportServiceServer::new(ImportApi::new(
-        records.clone(),
-        settings.clone(),
-        worker.clone(),
-    )))
+    server
+        .add(ImportServiceServer::new(ImportApi::new(
+            records.clone(),
+            settings.clone(),
+            worker.clone(),
+        )))
+        .add(ExportServiceServer::new(ExportApi::new(records.clone())))
 }

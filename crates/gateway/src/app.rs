@@ -31,6 +31,7 @@ use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
 use crate::stream::{self, Streams};
 use crate::transcode::Transcoder;
+use crate::transfer::{self, Transfer};
 
 /// What the gateway is given.
 pub struct Deps {
@@ -82,6 +83,7 @@ pub(crate) fn hand_routes() -> HandRoutes {
         docs::described(),
         graphql::described(),
         access::described(),
+        transfer::described(),
     ];
     HandRoutes::new(all.concat())
 }
@@ -153,6 +155,7 @@ pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<()
         transcoder,
         receiver: Receiver::new(&backends, home.clone()),
         streams,
+        transfer: Transfer::new(&contract, &backends, home.clone())?,
         health: Health::new(lifecycle.clone(), &backends, home),
         metrics: HttpMetrics::new(&metrics)?,
     });

@@ -26,6 +26,7 @@ mod receiver;
 mod secrets;
 mod stream;
 mod transcode;
+mod transfer;
 
 pub use app::{Deps, Listeners, start};
 pub use config::Settings;

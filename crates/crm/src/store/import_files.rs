@@ -204,6 +204,28 @@ impl Records {
         Ok(done.rows_affected())
     }
 
+    /// The domains of accounts.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn domains_of(
+        &self,
+        scope: &OrgScope,
+        accounts: &[ids::AccountId],
+    ) -> Result<BTreeMap<Uuid, String>, CrmError> {
+        let ids: Vec<Uuid> = accounts.iter().map(|id| id.uuid()).collect();
+        let mut tx = self.db.begin(scope).await?;
+        let rows: Vec<(Uuid, String)> = sqlx::query_as(
+            "SELECT id, domain FROM accounts WHERE org_id = $1 AND id = ANY($2) AND recorded AND domain IS NOT NULL",
+        )
+        .bind(scope.uuid())
+        .bind(ids)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.rollback().await;
+        Ok(rows.into_iter().collect())
+    }
+
     /// The definitions of own fields of a kind of records.
     ///
     /// # Errors

@@ -260,6 +260,9 @@ pub fn propose(
                 .map(|(_, field)| (*field).to_owned())
                 .or_else(|| by_own_field(column, own))
         };
+        // A domain leads to the account in any organization, an id in one only.
+        let by_domain = header.iter().any(|name| name == "accountDomain");
+        let field = field.filter(|field| !(field == "accountId" && by_domain));
         let field = field.filter(|field| !taken.contains(field))?;
         taken.push(field.clone());
         Some(field)

@@ -168,7 +168,10 @@ pub struct UndoResult {
 #[must_use]
 pub fn counts(results: &[RowResult]) -> Vec<i32> {
     let of = |outcome: Outcome| {
-        let count = results.iter().filter(|result| result.row > 0 && result.outcome == outcome).count();
+        let count = results
+            .iter()
+            .filter(|result| result.row > 0 && result.outcome == outcome)
+            .count();
         i32::try_from(count).unwrap_or(i32::MAX)
     };
     Outcome::ALL.into_iter().map(of).collect()
