@@ -218,10 +218,7 @@ pub fn another(desk: &Desk<'_>, lease_secs: f64) -> ImportWorker {
     ImportWorker::new(desk.world.records.clone(), settings, metrics)
 }
 
-/// Ends a task wherever it is.
-pub async fn killed_after<F: Future + Send + 'static>(work: F, after: std::time::Duration)
-where
-    F::Output: Send,
-{
-    let _ = tokio::time::timeout(after, work).await;
+/// Ends a task wherever it is; what it answered, if it was quicker.
+pub async fn killed_after<F: Future>(work: F, after: std::time::Duration) -> Option<F::Output> {
+    tokio::time::timeout(after, work).await.ok()
 }

@@ -24,4 +24,5 @@ mod speed;
 mod state;
 mod tenancy;
 mod timeline;
+mod transfer;
 mod work;

@@ -217,7 +217,13 @@ impl Shredder {
         }
         for (samples, cell) in self.samples.iter_mut().zip(&cells) {
             if samples.len() < 3 && !cell.trim().is_empty() {
-                samples.push(cell.trim().chars().take(100).collect());
+                samples.push(
+                    cell.trim()
+                        .chars()
+                        .filter(|c| !c.is_control())
+                        .take(100)
+                        .collect(),
+                );
             }
         }
         if self.chunk.rows == 0 {
