@@ -35,6 +35,7 @@ use crate::receiver::{self, Receiver};
 use crate::secrets::Sealer;
 use crate::stream::{self, EventApi, SUBSCRIBE, Streams, Subscribe};
 use crate::transcode::Transcoder;
+use crate::transfer::{self, Transfer};
 use crate::webhooks;
 
 /// What the gateway is given.
@@ -84,6 +85,7 @@ pub(crate) fn hand_routes() -> HandRoutes {
         docs::described(),
         graphql::described(),
         access::described(),
+        transfer::described(),
     ];
     HandRoutes::new(all.concat())
 }
@@ -185,6 +187,7 @@ fn serve(
         transcoder,
         receiver: Receiver::new(&backends, home.clone()),
         streams,
+        transfer: Transfer::new(&contract, &backends, home.clone())?,
         health: Health::new(lifecycle.clone(), &backends, home),
         metrics: HttpMetrics::new(&metrics)?,
     });

@@ -83,6 +83,8 @@ pub struct HttpSettings {
     pub max_rest_body_bytes: usize,
     /// Largest body of a webhook delivery.
     pub max_hook_body_bytes: usize,
+    /// Largest file of an import; it passes through, and is never held.
+    pub max_import_bytes: u64,
     /// How long an idle connection is kept, in seconds.
     pub keep_alive_secs: u64,
     /// Time for requests in flight at shutdown, in seconds.

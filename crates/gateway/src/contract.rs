@@ -20,6 +20,9 @@ pub struct Contract {
     annotation: ExtensionDescriptor,
 }
 
+/// Public services whose methods all stream, so that none has an annotation.
+const STREAMS_ONLY: [&str; 1] = ["devsignal.crm.v1.ExportService"];
+
 impl Contract {
     /// Reads the descriptors that this crate was built with.
     ///
@@ -62,9 +65,10 @@ impl Contract {
 
     /// The public services.
     pub fn services(&self) -> impl Iterator<Item = ServiceDescriptor> + '_ {
-        self.pool
-            .services()
-            .filter(|service| service.methods().any(|m| !self.rules(&m).is_empty()))
+        self.pool.services().filter(|service| {
+            let streams = STREAMS_ONLY.contains(&service.full_name());
+            streams || service.methods().any(|m| !self.rules(&m).is_empty())
+        })
     }
 
     /// What reflection may show: the files of the public services and what they use, without internal services.

@@ -28,6 +28,7 @@ mod receiver;
 mod secrets;
 mod stream;
 mod transcode;
+mod transfer;
 pub mod webhooks;
 
 pub use app::{Deps, Listeners, start};

@@ -27,6 +27,7 @@ use crate::metrics::HttpMetrics;
 use crate::receiver::Receiver;
 use crate::stream::Streams;
 use crate::transcode::Transcoder;
+use crate::transfer::{Transfer, Way};
 
 /// Everything that a request can need. Shared by all serving threads.
 pub struct Edge {
@@ -44,6 +45,8 @@ pub struct Edge {
     pub receiver: Receiver,
     /// Server-sent events.
     pub streams: Streams,
+    /// Files in and out.
+    pub transfer: Transfer,
     /// Health.
     pub health: Health,
     /// The audit log as a file.
@@ -174,6 +177,18 @@ async fn route(
                     context,
                     &edge.settings,
                 )
+                .await
+        }
+        path if let Some(way) = Way::of(method, path) => {
+            let class = if method == Method::GET {
+                Class::Read
+            } else {
+                Class::Write
+            };
+            let caller = authenticate(edge, request, &mut payload, context, class).await?;
+            let who = (caller, context);
+            edge.transfer
+                .answer(way, request, &mut payload, who, &edge.settings)
                 .await
         }
         path => transcoded(edge, request, payload, context, path).await,
