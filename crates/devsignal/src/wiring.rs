@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -58,6 +59,8 @@ pub struct Wiring {
     pub grpc: SocketAddr,
     /// The operators' ports of the services that are processes of their own, by name.
     pub admin: BTreeMap<&'static str, SocketAddr>,
+    /// Where mails are written; `None` where the environment sets another way.
+    pub mail: Option<PathBuf>,
 }
 
 impl Wiring {
@@ -103,6 +106,10 @@ impl Wiring {
         };
         if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
             all.extend(own);
+        }
+        if let (GATEWAY, Some(directory)) = (service, &self.mail) {
+            let links = format!("http://{}", self.http);
+            all["mail"] = json!({"transport": "directory", "directory": directory, "links": links});
         }
         all
     }

@@ -10,7 +10,9 @@ use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
 
-use crate::access::{self, Authenticator, Parts, Passwords, Tokens};
+use crate::access::{
+    self, AuditExport, Authenticator, Parts, Passwords, Proofs, Signatures, Throttle, Tokens,
+};
 use crate::audit::Audit;
 use crate::backends::Backends;
 use crate::config::Settings;
@@ -26,6 +28,7 @@ use crate::http::{self, Edge, HandRoutes};
 use crate::idempotency::Idempotency;
 use crate::ingest::{self, Ingest};
 use crate::limits::Limits;
+use crate::mail::Mailer;
 use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::openapi;
 use crate::receiver::{self, Receiver};
@@ -92,20 +95,24 @@ pub(crate) fn hand_routes() -> HandRoutes {
 pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<(), StartError> {
     let contract = Contract::load()?;
     let catalogue = Catalogue::new(&contract)?;
+    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
+    let secret = settings.security.secret_bytes()?;
+    let seams = (&deps.clock, &deps.ids);
+    let mailer = Mailer::start(&settings.mail, &deps.stores, &secret, seams, &metrics, &lifecycle)?;
     let hooks = webhooks::Deps {
         bus: deps.bus.clone(),
         stores: deps.stores.clone(),
         catalogue: catalogue.clone(),
-        sealer: Sealer::new(&settings.security.secret_bytes()?, "webhook"),
+        sealer: Sealer::new(&secret, "webhook"),
         clock: Arc::clone(&deps.clock),
         ids: Arc::clone(&deps.ids),
         poke: Arc::default(),
+        mailer: mailer.clone(),
     };
     let api = hooks.api(&settings.webhooks);
-    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
     Relay::spawn(&deps.bus, &deps.stores, crate::SCHEMA, &lifecycle, &metrics)?;
     if settings.roles.edge {
-        serve(settings, deps, listeners, (contract, catalogue), api)?;
+        serve(settings, deps, listeners, (contract, catalogue), (api, mailer))?;
     }
     if settings.roles.deliver {
         webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
@@ -119,7 +126,7 @@ fn serve(
     deps: Deps,
     listeners: Listeners,
     (contract, catalogue): (Contract, Catalogue),
-    hooks: webhooks::Api,
+    (hooks, mailer): (webhooks::Api, Mailer),
 ) -> Result<(), StartError> {
     let Deps {
         bus,
@@ -131,8 +138,9 @@ fn serve(
     } = deps;
     let home = Home::here();
     let secret = settings.security.secret_bytes()?;
-    let (backends, own, own_listener) = behind(settings, &contract, (&stores, &clock, &ids))?;
-    let authenticator = authenticator(settings, &stores, &clock, own.tokens.clone());
+    let shared = (&stores, &clock, &ids);
+    let (backends, own, own_listener) = behind(settings, &contract, shared, mailer, &lifecycle)?;
+    let authenticator = authenticator(settings, &stores, &clock, own.proofs());
     let idempotency = Idempotency::start(
         &settings.idempotency,
         &stores,
@@ -150,7 +158,7 @@ fn serve(
         clock: Arc::clone(&clock),
     };
     let streams = Streams::start(&settings.events, parts, &lifecycle);
-    let around = (stores.db, Arc::clone(&clock), Arc::clone(&ids));
+    let around = (stores.db.clone(), Arc::clone(&clock), Arc::clone(&ids));
     let events = EventApi::new(streams.clone(), &contract, around);
     let proxy_parts = ProxyParts {
         backends: backends.clone(),
@@ -170,6 +178,7 @@ fn serve(
     let groups = group_sizes(&metrics)?;
     let ingest = Ingest::start(&settings.ingest, &backends, &clock, groups, &lifecycle);
     let edge = Data::new(Edge {
+        audit_export: AuditExport::new(&stores, &contract, home.clone(), Arc::clone(&clock))?,
         graphql,
         docs,
         by_hand,
@@ -193,14 +202,14 @@ fn authenticator(
     settings: &Settings,
     stores: &Stores,
     clock: &Arc<dyn Clock>,
-    tokens: Tokens,
+    proofs: Proofs,
 ) -> Authenticator {
     Authenticator::new(
         &settings.access,
         stores.pipeline.clone(),
         Home::here(),
         Arc::clone(clock),
-        (Limits::new(settings.limits.clone()), tokens),
+        (Limits::new(settings.limits.clone()), proofs),
     )
 }
 
@@ -209,26 +218,43 @@ fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
+    mailer: Mailer,
+    lifecycle: &Lifecycle,
 ) -> Result<(Backends, Parts, TcpListener), StartError> {
     let (listener, url) = access::listen()?;
     let audit = Audit::new(
         stores.db.clone(),
         Home::here(),
-        contract.pool().clone(),
+        contract,
         Arc::clone(clock),
         Arc::clone(ids),
-    );
+    )?;
     let around = (url, audit);
     let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
     let secret = settings.security.secret_bytes()?;
     let tokens = Tokens::new(&settings.token_keys(&secret), Arc::clone(clock))?;
+    let throttle = Throttle::start(
+        &settings.access,
+        stores.pipeline.clone(),
+        Arc::clone(clock),
+        lifecycle,
+    );
+    let signatures = Signatures::start(
+        stores.pipeline.clone(),
+        &secret,
+        Arc::clone(clock),
+        Home::here(),
+        lifecycle,
+    );
     let parts = Parts {
         stores: stores.clone(),
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),
         passwords: Passwords::new(),
         tokens,
-        throttle: Limits::new(settings.access.throttle()),
+        throttle,
+        mailer,
+        signatures,
         environment: settings.access.environment.clone(),
     };
     Ok((backends, parts, listener))

@@ -14,6 +14,7 @@ use store::DbSettings;
 use telemetry::TelemetryConfig;
 
 use crate::webhooks::WebhookSettings;
+use crate::mail::MailSettings;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub backends: BackendSettings,
     /// API keys.
     pub access: AccessSettings,
+    /// Mail.
+    pub mail: MailSettings,
     /// Rate limits.
     pub limits: LimitSettings,
     /// The ingest path.
@@ -127,6 +130,8 @@ pub struct AccessSettings {
     pub token_keys: Vec<Secret<String>>,
     /// Tries to come in, per address and person; an address has ten times that.
     pub logins: Rate,
+    /// Tries per person from addresses that are strange for them.
+    pub strangers: Rate,
 }
 
 /// GraphQL.
@@ -231,19 +236,6 @@ impl SecuritySettings {
     }
 }
 
-impl AccessSettings {
-    /// The limits of tries to come in.
-    #[must_use]
-    pub fn throttle(&self) -> LimitSettings {
-        LimitSettings {
-            organization_factor: 10,
-            read: self.logins,
-            write: self.logins,
-            ingest: self.logins,
-        }
-    }
-}
-
 impl Settings {
     /// The keys of access tokens: those of the settings, or one derived from the secret.
     #[must_use]
@@ -298,6 +290,7 @@ impl Validate for Settings {
             "a process that does nothing is none",
         )?;
         self.webhooks.check()?;
+        self.mail.check()?;
         self.check_bounds()
     }
 }
@@ -329,6 +322,7 @@ impl Settings {
             ("limits.write", self.limits.write),
             ("limits.ingest", self.limits.ingest),
             ("access.logins", access.logins),
+            ("access.strangers", access.strangers),
         ] {
             rule(
                 rate.per_minute > 0 && rate.burst > 0,

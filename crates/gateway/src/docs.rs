@@ -52,6 +52,12 @@ impl Docs {
                 "text/css; charset=utf-8",
                 own(include_str!("../assets/style.css")),
             ),
+            ("/account", html, own(include_str!("../assets/account.html"))),
+            (
+                "/docs/account.js",
+                script,
+                own(include_str!("../assets/account.js")),
+            ),
             ("/graphql", html, own(include_str!("../assets/graphql.html"))),
             (
                 "/docs/graphql.js",
@@ -145,5 +151,7 @@ pub fn described() -> Vec<ByHand> {
         page("/docs/docs.js", None),
         page("/docs/style.css", None),
         page("/docs/graphql.js", None),
+        page("/account", None),
+        page("/docs/account.js", None),
     ]
 }

@@ -21,6 +21,7 @@ mod http;
 mod idempotency;
 mod ingest;
 mod limits;
+pub mod mail;
 mod metrics;
 mod openapi;
 mod receiver;

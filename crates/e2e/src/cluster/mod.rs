@@ -76,6 +76,7 @@ impl Cluster {
             http,
             grpc,
             admin: SERVICES.iter().copied().zip(admin).collect(),
+            mail: Some(folder.path().join("mail")),
         };
         let mut cluster = Self {
             services: BTreeMap::new(),

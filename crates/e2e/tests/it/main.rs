@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod bola;
 mod cli;
 mod contract_fuzz;
 mod faults;

@@ -44,6 +44,8 @@ const FORWARDED: [&str; 8] = [
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Largest write: the services' own limit, and gRPC's five bytes.
 const MAX_WRITE: usize = (4 << 20) + 5;
+/// Largest answer to a write.
+const MAX_ANSWER: usize = 16 << 20;
 const MAX_REQUEST_ID: usize = 128;
 
 /// What the proxy needs.
@@ -196,48 +198,32 @@ impl Shared {
         } else {
             (body, Bytes::new())
         };
-        let mut forwarded = Request::new(body);
-        *forwarded.method_mut() = http::Method::POST;
-        *forwarded.version_mut() = Version::HTTP_2;
-        *forwarded.uri_mut() = head.uri.path().parse().map_err(|_| ApiError::internal())?;
-        let mut metadata = MetadataMap::new();
         let id_text = id.to_str().unwrap_or_default();
+        let mut metadata = MetadataMap::new();
         self.parts
             .backends
             .sign(&mut metadata, &caller.principal, id_text)?;
-        *forwarded.headers_mut() = metadata.into_headers();
-        if let Ok(value) = HeaderValue::from_str(&address) {
-            forwarded
-                .headers_mut()
-                .insert(HeaderName::from_static(ADDRESS_KEY), value);
-        }
-        for name in FORWARDED {
-            if let Some(value) = head.headers.get(name) {
-                forwarded
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value.clone());
-            }
-        }
-        let open = self.parts.backends.audit().open(Asked {
+        let forwarded = outgoing(&head, body, metadata, &address)?;
+        let asked = Asked {
             method: &path,
             principal: &caller.principal,
             request_id: id_text,
             address: &address,
             message: &message,
-        });
-        let Some(open) = open.await? else {
+        };
+        let backends = &self.parts.backends;
+        let Some(open) = Box::pin(backends.audit().open(asked, backends)).await? else {
             return send(method.channel.clone(), forwarded).await;
         };
-        let response = send(method.channel.clone(), forwarded).await;
-        let failed = match &response {
-            Ok(response) => Status::from_header_map(response.headers())
-                .filter(|status| status.code() != tonic::Code::Ok)
-                .map(|status| ApiError::from_status(&status).code),
-            Err(error) => Some(error.code),
+        let answered = match send(method.channel.clone(), forwarded).await {
+            Ok(response) => kept_answer(response).await,
+            Err(error) => Err(error),
         };
-        // The answer streams through to the client; what of it is kept is that it was given.
-        open.close(failed.map_or(Ok(&Bytes::new()), Err)).await;
-        response
+        match &answered {
+            Ok((_, outcome)) => open.close(outcome.as_ref().map_err(|code| *code)).await,
+            Err(error) => open.close(Err(error.code)).await,
+        }
+        answered.map(|(response, _)| response)
     }
 
     /// Who calls, within their limits and rights.
@@ -292,12 +278,61 @@ async fn whole(body: Body) -> Result<(Body, Bytes), ApiError> {
         )
     })?;
     let bytes = bytes.to_bytes();
-    // Five bytes of gRPC's own before the message; a compressed one is not read here.
-    let message = match bytes.first() {
+    let message = message_of(&bytes);
+    Ok((Body::new(Full::new(bytes)), message))
+}
+
+/// The answer to a write, and what of it is kept: its message, or the code of its failure.
+async fn kept_answer(
+    response: Response<Body>,
+) -> Result<(Response<Body>, Result<Bytes, ErrorCode>), ApiError> {
+    let (head, body) = response.into_parts();
+    let lost = |_| ApiError::unavailable("the answer was cut off; whether it was done is not known");
+    let collected = Limited::new(body, MAX_ANSWER).collect().await.map_err(lost)?;
+    let status = Status::from_header_map(&head.headers)
+        .or_else(|| collected.trailers().and_then(Status::from_header_map));
+    let outcome = match status {
+        Some(status) if status.code() != tonic::Code::Ok => Err(ApiError::from_status(&status).code),
+        _ => Ok(()),
+    };
+    let trailers = collected.trailers().cloned();
+    let bytes = collected.to_bytes();
+    let outcome = outcome.map(|()| message_of(&bytes));
+    let body = Full::new(bytes).with_trailers(async move { trailers.map(Ok) });
+    Ok((Response::from_parts(head, Body::new(body)), outcome))
+}
+
+/// The message of a body. Five bytes of gRPC's own come before it; a compressed one is not read here.
+fn message_of(bytes: &Bytes) -> Bytes {
+    match bytes.first() {
         Some(0) if bytes.len() >= 5 => bytes.slice(5..),
         _ => Bytes::new(),
-    };
-    Ok((Body::new(Full::new(bytes)), message))
+    }
+}
+
+/// The request as it goes on: with our headers, and of the caller's only those that pass.
+fn outgoing(
+    head: &http::request::Parts,
+    body: Body,
+    metadata: MetadataMap,
+    address: &str,
+) -> Result<Request<Body>, ApiError> {
+    let mut request = Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = head.uri.path().parse().map_err(|_| ApiError::internal())?;
+    *request.headers_mut() = metadata.into_headers();
+    if let Ok(value) = HeaderValue::from_str(address) {
+        let name = HeaderName::from_static(ADDRESS_KEY);
+        request.headers_mut().insert(name, value);
+    }
+    for name in FORWARDED {
+        if let Some(value) = head.headers.get(name) {
+            let name = HeaderName::from_static(name);
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    Ok(request)
 }
 
 async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, ApiError> {

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod audit;
 mod authorization;
 mod bad_input;
 mod contract;
@@ -27,8 +28,11 @@ mod harness;
 mod hooks;
 mod idempotency;
 mod ingest;
+mod mail;
 mod people;
 mod rest;
+mod signing;
+mod smtp;
 mod speed;
 mod subscriptions;
 mod surroundings;
