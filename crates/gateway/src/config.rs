@@ -13,8 +13,8 @@ use settings::{Secret, SettingsError, Validate};
 use store::DbSettings;
 use telemetry::TelemetryConfig;
 
-use crate::webhooks::WebhookSettings;
 use crate::mail::MailSettings;
+use crate::webhooks::WebhookSettings;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]

@@ -240,14 +240,23 @@ impl Rules {
     }
 
     /// Tells the organization's owners and admins, where mail is set up.
-    async fn mail(&self, tx: &mut Tx, (org, webhook): Lane, url: &str, reason: &str) -> Result<(), StoreError> {
+    async fn mail(
+        &self,
+        tx: &mut Tx,
+        (org, webhook): Lane,
+        url: &str,
+        reason: &str,
+    ) -> Result<(), StoreError> {
         if !self.deps.mailer.sends() {
             return Ok(());
         }
         let organization = record::organization(tx, org).await?;
         let reason = match reason {
             "gone" => "it answered that it is gone (410)".to_owned(),
-            _ => format!("nothing was delivered for {} hours", self.disable_after.as_hours()),
+            _ => format!(
+                "nothing was delivered for {} hours",
+                self.disable_after.as_hours()
+            ),
         };
         let mail = NewMail {
             template: Template::EndpointDisabled,
