@@ -10,7 +10,10 @@ use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
 use contracts::crm::v1::note_service_server::NoteServiceServer;
+use contracts::crm::v1::object_service_server::ObjectServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
+use contracts::crm::v1::record_service_server::RecordServiceServer;
+use contracts::crm::v1::search_service_server::SearchServiceServer;
 use contracts::crm::v1::tag_service_server::TagServiceServer;
 use contracts::crm::v1::task_service_server::TaskServiceServer;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
@@ -23,14 +26,14 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, NoteApi, PipelineApi, TagApi,
-    TaskApi,
+    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, NoteApi, ObjectApi, PipelineApi,
+    RecordApi, SearchApi, TagApi, TaskApi,
 };
 use crate::config::Settings;
 use crate::events::{self, Desk};
-use crate::retention;
 use crate::signals::{RemoteSignals, SignalSource};
 use crate::store::Records;
+use crate::{backfill, retention};
 
 /// What the service stands on.
 pub struct Deps {
@@ -99,6 +102,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         lifecycle,
         metrics,
     )?;
+    backfill::spawn(records.clone(), lifecycle);
     retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
@@ -124,5 +128,8 @@ pub fn with_services(server: Server, records: &Records, signals: Arc<dyn SignalS
         .add(ActivityServiceServer::new(ActivityApi::new(of())))
         .add(NoteServiceServer::new(NoteApi::new(of())))
         .add(TagServiceServer::new(TagApi::new(of())))
+        .add(ObjectServiceServer::new(ObjectApi::new(of())))
+        .add(RecordServiceServer::new(RecordApi::new(of())))
+        .add(SearchServiceServer::new(SearchApi::new(of())))
         .add(CustomFieldServiceServer::new(CustomFieldApi::new(of())))
 }

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod app;
+mod backfill;
 pub mod config;
 pub mod domain;
 pub mod error;
@@ -15,6 +16,7 @@ mod retention;
 pub mod signals;
 pub mod store;
 pub mod wire;
+mod wire_objects;
 
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "crm";

@@ -284,13 +284,13 @@ impl Validate for Settings {
         rpc::KeyPair::public_of(&self.security.signing_key)
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
+        self.mail.check()?;
         rule(
             self.roles.edge || self.roles.deliver,
             "roles",
             "a process that does nothing is none",
         )?;
         self.webhooks.check()?;
-        self.mail.check()?;
         self.check_bounds()
     }
 }

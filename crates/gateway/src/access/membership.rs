@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::admin::{role_of, role_text};
 use super::organizations::{Invitation, Member, time};
 use super::parts::{Api, Fault, digest, later, owners_only, person};
+use super::telling::Became;
 use crate::mail::{NewMail, Template};
 
 const INVITED_DAYS: i64 = 7;
@@ -25,6 +26,7 @@ impl Api {
         new_name: Option<String>,
     ) -> Result<wire::Organization, Fault> {
         let mut tx = self.0.stores.db.begin(scope).await?;
+        let changes = new_name.is_some();
         let row = sqlx::query(
             "UPDATE organizations SET name = COALESCE($2, name) WHERE org_id = $1 RETURNING org_id, name, created_at",
         )
@@ -32,6 +34,9 @@ impl Api {
         .bind(new_name)
         .fetch_one(&mut *tx)
         .await?;
+        if changes {
+            self.tell_organization(&mut tx, scope.uuid(), false).await?;
+        }
         tx.commit().await?;
         Ok(wire::Organization {
             id: row.try_get::<Uuid, _>("org_id")?.to_string(),
@@ -79,6 +84,8 @@ impl Api {
                 .bind(self.0.clock.now().to_sqlx())
                 .execute(&mut *tx)
                 .await?;
+            self.tell_member(&mut tx, scope.uuid(), user, Became::Removed)
+                .await?;
             tx.commit().await?;
             return Ok(None);
         };
@@ -91,6 +98,10 @@ impl Api {
         .bind(role_text(to))
         .fetch_one(&mut *tx)
         .await?;
+        if to != is {
+            self.tell_member(&mut tx, scope.uuid(), user, Became::Other(is))
+                .await?;
+        }
         tx.commit().await?;
         Ok(Some(member))
     }

@@ -20,6 +20,7 @@ mod proofs;
 mod serve;
 mod sessions;
 mod signing;
+mod telling;
 mod throttle;
 mod token;
 mod trail;

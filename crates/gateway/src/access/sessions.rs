@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::parts::{
     Api, Fault, digest, email, later, name, password, path_id, secret, stored_role, told_role,
 };
+use super::telling::Became;
 use super::token::LIFETIME_SECS;
 use super::trail::{Deed, Whence};
 
@@ -110,6 +111,7 @@ impl Api {
             .bind(now)
             .execute(&mut **tx)
             .await?;
+        self.tell_organization(tx, org, true).await?;
         self.insert_member(tx, org, owner, "OWNER").await?;
         Ok(org)
     }
@@ -124,7 +126,11 @@ impl Api {
         .bind(self.0.clock.now().to_sqlx())
         .execute(&mut **tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let joined = done.rows_affected() == 1;
+        if joined {
+            self.tell_member(tx, org, user, Became::Joined).await?;
+        }
+        Ok(joined)
     }
 
     /// The user with an address, if this is their password.

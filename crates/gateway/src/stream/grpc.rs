@@ -86,7 +86,7 @@ async fn reader(
             Places::BODY,
         )?;
         let start = given.map_or(Start::Now, Start::After);
-        return streams.reader(caller, start, filter).await;
+        return streams.reader(caller, start, filter, "grpc").await;
     };
     if !(asked.types.is_empty() && asked.objects.is_empty()) {
         let message = "a durable subscription has its own filter";
@@ -94,7 +94,7 @@ async fn reader(
     }
     let kept = api.kept(caller.org, &id).await?;
     let start = given.map_or(Start::Place(kept.place), Start::After);
-    streams.reader(caller, start, kept.filter).await
+    streams.reader(caller, start, kept.filter, "grpc").await
 }
 
 /// Events and heartbeats; at the end the reason.

@@ -37,6 +37,13 @@ pub(super) struct Shared {
     pub(super) metrics: StreamMetrics,
 }
 
+impl Shared {
+    /// Counts an end that was not the client's.
+    pub(super) fn ended(&self, reason: &str) {
+        self.metrics.ended.with_label_values(&[reason]).inc();
+    }
+}
+
 /// Event streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
@@ -134,7 +141,7 @@ impl Streams {
         let types = [kind.to_owned()];
         let filter = Filter::read(&self.shared.catalogue, &types, &[], Places::QUERY)?;
         caller.check(&by_hand::EVENTS)?;
-        let reader = self.now_on(caller, filter)?;
+        let reader = self.now_on(caller, filter, "graphql")?;
         let told = futures::stream::unfold(reader, |mut reader| async move {
             loop {
                 match Box::pin(reader.next(MOST)).await {
@@ -150,7 +157,7 @@ impl Streams {
         Ok(told.flat_map(futures::stream::iter))
     }
 
-    /// A reader for a caller.
+    /// A reader for a caller, counted for an interface.
     ///
     /// # Errors
     /// `permission_denied`, `invalid_cursor`, `cursor_expired`, `unavailable`.
@@ -159,11 +166,12 @@ impl Streams {
         caller: &Credential,
         start: Start,
         filter: Filter,
+        interface: &'static str,
     ) -> Result<Reader, ApiError> {
         caller.check(&by_hand::EVENTS)?;
         let shared = &self.shared;
         let place = match start {
-            Start::Now => return self.now_on(caller, filter),
+            Start::Now => return self.now_on(caller, filter, interface),
             Start::After(text) => shared.cursors.read(caller.org, &text)?,
             Start::Place(place) => place,
         };
@@ -178,6 +186,7 @@ impl Streams {
                 Source::Broker(Box::new(CatchUp::start(shared, caller.org, &place, permit)))
             }
         };
+        let told = shared.metrics.told.with_label_values(&[interface]);
         let who = (caller.org, caller.id);
         Ok(Reader::new(
             Arc::clone(shared),
@@ -185,11 +194,17 @@ impl Streams {
             filter,
             (place, source),
             wake,
-            guard,
+            (guard, told),
         ))
     }
 
-    fn now_on(&self, caller: &Credential, filter: Filter) -> Result<Reader, ApiError> {
+    fn now_on(
+        &self,
+        caller: &Credential,
+        filter: Filter,
+        interface: &'static str,
+    ) -> Result<Reader, ApiError> {
+        let told = self.shared.metrics.told.with_label_values(&[interface]);
         let (guard, ring) = self.admit()?;
         let (wake, end, last) = ring.subscribe(caller.org);
         let at = (Place::after(last), Source::Ring(end));
@@ -200,7 +215,7 @@ impl Streams {
             filter,
             at,
             wake,
-            guard,
+            (guard, told),
         ))
     }
 

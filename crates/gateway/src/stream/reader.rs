@@ -9,6 +9,7 @@ use errors::{ApiError, ErrorCode};
 use eventbus::{Position, TailError};
 use futures::StreamExt as _;
 use ids::{ApiKeyId, OrgId};
+use telemetry::IntCounter;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::catch_up::{self, CatchUp};
@@ -86,6 +87,14 @@ pub enum Ending {
 }
 
 impl Ending {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+        }
+    }
+
     /// As clients are told.
     pub fn error(self) -> ApiError {
         match self {
@@ -122,6 +131,7 @@ pub struct Reader {
     look: Interval,
     looked: Instant,
     quiet_since: Instant,
+    told: IntCounter,
     /// Counts this reader as open as long as it lives.
     _open: OpenGuard,
 }
@@ -134,7 +144,7 @@ impl Reader {
         filter: Filter,
         (place, source): (Place, Source),
         wake: Wake,
-        open: OpenGuard,
+        (open, told): (OpenGuard, IntCounter),
     ) -> Self {
         let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -150,6 +160,7 @@ impl Reader {
             look,
             looked: Instant::now(),
             quiet_since: Instant::now(),
+            told,
             _open: open,
         }
     }
@@ -161,6 +172,16 @@ impl Reader {
 
     /// The next events, at most `most`.
     pub async fn next(&mut self, most: usize) -> Heard {
+        let heard = self.hear(most).await;
+        match &heard {
+            Heard::Events(piece) => self.told.inc_by(u64::try_from(piece.len()).unwrap_or(0)),
+            Heard::Quiet => {}
+            Heard::End(ending) => self.shared.ended(ending.reason()),
+        }
+        heard
+    }
+
+    async fn hear(&mut self, most: usize) -> Heard {
         loop {
             // Also when there is always something to read.
             if self.looked.elapsed() >= 2 * LOOK

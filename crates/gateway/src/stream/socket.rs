@@ -207,7 +207,7 @@ impl Connection {
         let catalogue = &self.streams.shared.catalogue;
         let filter = Filter::read(catalogue, &asked.types, &asked.objects, Places::BODY)?;
         let start = asked.after.map_or(Start::Now, Start::After);
-        let reader = self.streams.reader(&caller, start, filter).await?;
+        let reader = self.streams.reader(&caller, start, filter, "websocket").await?;
         self.send(json!({"type": "subscribed", "cursor": reader.cursor()}).to_string())
             .await?;
         let window = Window {
@@ -251,7 +251,7 @@ impl Connection {
                 // The reader rests, but the key may end, and the client's time.
                 _ = looks.tick(), if room == 0 => match reader.check().await {
                     Some(ending) => Err(ending_of(ending)),
-                    None if Instant::now() >= patience => Err(too_slow("acknowledged")),
+                    None if Instant::now() >= patience => Err(self.too_slow("acknowledged")),
                     None => Ok(()),
                 },
                 () = closing.cancelled() => Err(stopping()),
@@ -293,12 +293,18 @@ impl Connection {
         }
     }
 
+    fn too_slow(&self, what: &str) -> Closed {
+        self.streams.shared.ended("slow");
+        let detail = format!("nothing was {what} for too long; come back with your last cursor");
+        Closed::With(4429, ApiError::new(ErrorCode::RateLimited, detail))
+    }
+
     /// Sends a frame, waiting for a slow client no longer than it may take.
     async fn send(&mut self, frame: String) -> Result<(), Closed> {
         match timeout(self.streams.shared.patience, self.session.text(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Closed::Gone),
-            Err(_) => Err(too_slow("read")),
+            Err(_) => Err(self.too_slow("read")),
         }
     }
 }
@@ -323,9 +329,4 @@ fn ending_of(ending: super::reader::Ending) -> Closed {
 
 fn stopping() -> Closed {
     Closed::With(1001, super::reader::Ending::Stopped.error())
-}
-
-fn too_slow(what: &str) -> Closed {
-    let detail = format!("nothing was {what} for too long; come back with your last cursor");
-    Closed::With(4429, ApiError::new(ErrorCode::RateLimited, detail))
 }

@@ -33,7 +33,10 @@ impl Streams {
         caller: Arc<Credential>,
     ) -> Result<HttpResponse, ApiError> {
         let wanted = Wanted::of(request, &self.shared.catalogue)?;
-        let reader = self.reader(&caller, wanted.start, wanted.filter).await?;
+        let interface = if wanted.poll.is_some() { "poll" } else { "sse" };
+        let reader = self
+            .reader(&caller, wanted.start, wanted.filter, interface)
+            .await?;
         if let Some(poll) = wanted.poll {
             return answer(reader, poll, request.method() == Method::HEAD).await;
         }

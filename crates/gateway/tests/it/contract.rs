@@ -36,6 +36,39 @@ fn the_committed_asyncapi_document_is_the_served_one() {
 }
 
 #[test]
+fn every_event_is_in_the_guide() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/EVENTS.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let document = gateway::asyncapi_document().unwrap();
+    let events = document["channels"]["events"]["messages"].as_object().unwrap();
+    assert!(events.len() > 30);
+    for name in events.keys() {
+        assert!(
+            guide.contains(&format!("`{name}`")),
+            "{name} is not in docs/EVENTS.md"
+        );
+    }
+}
+
+/// The schema is npm's `@asyncapi/specs`, which the development wrapper obtains and names in the environment.
+#[test]
+fn the_asyncapi_document_is_one_by_its_own_schema() {
+    let Some(home) = std::env::var_os("DEVSIGNAL_ASYNCAPI_SPECS") else {
+        eprintln!("skipped: DEVSIGNAL_ASYNCAPI_SPECS does not name the package @asyncapi/specs");
+        return;
+    };
+    let file = Path::new(&home).join("schemas/3.0.0-without-$id.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let document = gateway::asyncapi_document().unwrap();
+    let faults: Vec<_> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut broken = document;
+    broken["channels"]["events"]["messages"]["x"] = serde_json::json!(5);
+    assert!(!validator.is_valid(&broken));
+}
+
+#[test]
 fn the_committed_graphql_schema_is_the_served_one() {
     let settings = crate::harness::settings_alone();
     let text = gateway::graphql_schema(&settings).unwrap();

@@ -188,7 +188,7 @@ async fn a_revoked_key_and_an_ended_session_end_every_stream_within_five_seconds
             .client
             .get(format!("{}/api/v1/events?wait=60s", gateway.base))
             .bearer_auth(key);
-        let poll = tokio::spawn(async move { poll.send().await.unwrap() });
+        let poll = lifecycle::detach("poll", async move { poll.send().await.unwrap() });
         open.push((sse, socket, stream, poll));
     }
     let logout = gateway
@@ -309,7 +309,7 @@ async fn a_slow_client_harms_nobody_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_named_by_every_interface() {
+async fn what_is_wrong_with_a_query_is_named() {
     let gateway = Gateway::start().await;
     now(&gateway, &gateway.key).await;
     let many = format!("?types={}", vec!["deal.created"; 101].join(","));
@@ -335,6 +335,14 @@ async fn what_is_wrong_is_named_by_every_interface() {
             "{query} {body}"
         );
     }
+    let plain = problem(gateway.get("/api/v1/events/ws").send().await.unwrap()).await;
+    assert_eq!(plain.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_frame_is_named_and_closes_the_socket() {
+    let gateway = Gateway::start().await;
+    now(&gateway, &gateway.key).await;
     let bearer = format!("Bearer {}", gateway.key);
     for (frame, code, about) in [
         ("nonsense".to_owned(), 4400, "malformed_json"),
@@ -385,8 +393,13 @@ async fn what_is_wrong_is_named_by_every_interface() {
     .await;
     assert_eq!(hear(&mut open).await["error"]["code"], "permission_denied");
     assert_eq!(hear(&mut open).await["closed"], 4403);
-    let plain = problem(gateway.get("/api/v1/events/ws").send().await.unwrap()).await;
-    assert_eq!(plain.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_call_is_named() {
+    let gateway = Gateway::start().await;
+    now(&gateway, &gateway.key).await;
+    let (_, elsewhere) = gateway.key(Role::Viewer, &["accounts:read"]).await;
     for (asked, code) in [
         (
             SubscribeRequest {

@@ -77,6 +77,15 @@ impl Gateway {
         Self::build(changes, None, bus).await
     }
 
+    /// On a broker of the test's own.
+    pub async fn on(broker: &str) -> Self {
+        let bus = BusSettings {
+            url: broker.to_owned(),
+            ..BusSettings::default()
+        };
+        Self::build(json!({}), None, bus).await
+    }
+
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
         let nobody = Some("http://127.0.0.1:9".to_owned());
@@ -92,7 +101,11 @@ impl Gateway {
         let settings = settings(&pair, &services.unwrap_or(url), changes);
         let metrics = stores.metrics().clone();
         let bus_settings = BusSettings {
-            url: stores.database().stack().nats_url().to_owned(),
+            url: if bus.url == BusSettings::default().url {
+                stores.database().stack().nats_url().to_owned()
+            } else {
+                bus.url.clone()
+            },
             client_name: "gateway".into(),
             namespace: unique_prefix(),
             events_max_bytes: 64 << 20,

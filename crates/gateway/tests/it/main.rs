@@ -13,6 +13,7 @@ mod access;
 mod audit;
 mod authorization;
 mod bad_input;
+mod broker;
 mod contract;
 mod conventions;
 mod events;

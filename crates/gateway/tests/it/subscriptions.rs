@@ -221,6 +221,26 @@ async fn subscriptions_belong_to_their_organization_and_their_names_are_their_ow
         let (got, body) = problem(request.send().await.unwrap()).await;
         assert_eq!(got, status, "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_listed_tried_and_not_without_number() {
+    let gateway = Gateway::start().await;
+    now(&gateway, &gateway.key).await;
+    let made = create(&gateway, json!({"name": "one"})).await;
+    let path = format!(
+        "{}/api/v1/event-subscriptions/{}",
+        gateway.base,
+        made["id"].as_str().unwrap()
+    );
+    // Whoever may only read can follow by it, and not move it.
+    let (_, reader) = gateway.key(Role::Viewer, &[]).await;
+    let ack = gateway
+        .client
+        .post(format!("{path}/acknowledge"))
+        .bearer_auth(&reader);
+    let ack = ack.json(&json!({"cursor": made["cursor"]})).send().await.unwrap();
+    assert_eq!(problem(ack).await.0, 403);
     let tried = gateway.post(
         "/api/v1/event-subscriptions?dryRun=true",
         json!({"name": "two"}).to_string(),
@@ -244,17 +264,101 @@ async fn subscriptions_belong_to_their_organization_and_their_names_are_their_ow
     );
     let named = json_of(&gateway, "/api/v1/event-subscriptions?filter[name]=two").await;
     assert_eq!(named["data"].as_array().unwrap().len(), 1);
-    // Whoever may only read can follow by it, and not move it.
-    let (_, reader) = gateway.key(Role::Viewer, &[]).await;
-    let ack = gateway
-        .client
-        .post(format!("{path}/acknowledge"))
-        .bearer_auth(&reader)
-        .json(&json!({"cursor": cursor}));
-    assert_eq!(problem(ack.send().await.unwrap()).await.0, 403);
     for n in 3..=100 {
         create(&gateway, json!({"name": format!("s{n}")})).await;
     }
     let full = gateway.post("/api/v1/event-subscriptions", json!({"name": "more"}).to_string());
     assert_eq!(problem(full.send().await.unwrap()).await.0, 409);
+}
+
+/// A call by a person, or by nobody.
+async fn call(gateway: &Gateway, method: Method, path: &str, token: &str, body: Value) -> Value {
+    let url = format!("{}/api/v1{path}", gateway.base);
+    let mut request = gateway.client.request(method, url);
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    let request = if token.is_empty() {
+        request
+    } else {
+        request.bearer_auth(token)
+    };
+    let answer = request.send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{status} {text}");
+    serde_json::from_str::<Value>(&text).unwrap_or(Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_to_an_organization_and_its_members_is_told() {
+    let gateway = Gateway::start().await;
+    now(&gateway, &gateway.key).await;
+    let password = "correct horse battery staple";
+    let ada = json!({"email": "ada@example.com", "password": password, "name": "Ada", "organizationName": "Analytical"});
+    let session = call(&gateway, Method::POST, "/auth/register", "", ada).await;
+    let token = session["accessToken"].as_str().unwrap();
+    let start = now(&gateway, token).await;
+    call(
+        &gateway,
+        Method::PATCH,
+        "/organization",
+        token,
+        json!({"name": "Engines"}),
+    )
+    .await;
+    let invited = json!({"email": "bob@example.com", "role": "VIEWER"});
+    let invitation = call(&gateway, Method::POST, "/invitations", token, invited).await;
+    let accept = json!({"token": invitation["token"], "name": "Bob", "password": password});
+    let bob = call(&gateway, Method::POST, "/auth/accept-invitation", "", accept).await;
+    let path = format!("/members/{}", bob["userId"].as_str().unwrap());
+    call(&gateway, Method::PATCH, &path, token, json!({"role": "MEMBER"})).await;
+    call(&gateway, Method::PATCH, &path, token, json!({"role": "MEMBER"})).await;
+    call(&gateway, Method::DELETE, &path, token, Value::Null).await;
+    let mut told = Vec::new();
+    let mut after = start;
+    while told
+        .last()
+        .is_none_or(|event: &Value| event["type"] != "member.removed")
+    {
+        let path = format!(
+            "{}/api/v1/events?wait=10s&types=organization.updated,member.*&after={after}",
+            gateway.base
+        );
+        let page: Value = gateway
+            .client
+            .get(path)
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        page["nextCursor"].as_str().unwrap().clone_into(&mut after);
+        told.extend(page["data"].as_array().unwrap().clone());
+    }
+    let theirs = |event: &&Value| event["data"]["member"]["id"] != session["userId"];
+    let kinds: Vec<_> = told
+        .iter()
+        .filter(theirs)
+        .map(|e| e["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "organization.updated",
+            "member.joined",
+            "member.role_changed",
+            "member.removed"
+        ]
+    );
+    let changed = told.iter().find(|e| e["type"] == "member.role_changed").unwrap();
+    assert_eq!(
+        (
+            &changed["data"]["previousRole"],
+            &changed["data"]["member"]["role"],
+            &changed["data"]["member"]["name"]
+        ),
+        (&json!("VIEWER"), &json!("MEMBER"), &json!("Bob"))
+    );
 }
