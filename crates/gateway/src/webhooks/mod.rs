@@ -27,6 +27,7 @@ pub use settings::WebhookSettings;
 
 use crate::error::StartError;
 use crate::events::Catalogue;
+use crate::mail::Mailer;
 use crate::secrets::Sealer;
 
 /// The one version of the events' schemas that there is.
@@ -55,6 +56,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn IdGen>,
+    /// Tells people of what they must see to.
+    pub mailer: Mailer,
     /// Woken when something was queued in this process.
     pub poke: Arc<Notify>,
 }

@@ -10,3 +10,5 @@ pub mod signature;
 pub mod stats;
 pub mod thin;
 pub mod types;
+#[cfg(test)]
+mod verified_elsewhere;

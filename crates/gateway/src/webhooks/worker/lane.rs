@@ -18,8 +18,9 @@ use crate::webhooks::store::lanes::{self, Due, Lane};
 use crate::webhooks::store::record::Record;
 use crate::webhooks::store::secrets;
 
-/// Deliveries read at once.
-const MOST_LOADED: i64 = 256;
+/// Deliveries read at once: some for each that may be in flight, so that memory is bounded.
+const FEWEST_LOADED: usize = 32;
+const MOST_LOADED: usize = 256;
 /// Pause after the database failed.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -133,8 +134,12 @@ impl LaneTask {
     async fn load(&self, state: &mut State) -> Result<(), StoreError> {
         let now = self.desk.deps.clock.now();
         let in_hand: Vec<Uuid> = state.in_hand.iter().copied().collect();
+        let most = (4 * state.most).clamp(FEWEST_LOADED, MOST_LOADED);
+        // Never closed.
+        let _turn = self.desk.loads.acquire().await.ok();
         let mut tx = self.desk.deps.stores.pipeline.begin().await?;
-        let work = lanes::load(&mut tx, self.lane, &in_hand, MOST_LOADED, now).await?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let work = lanes::load(&mut tx, self.lane, &in_hand, most, now).await?;
         let Some(endpoint) = work.endpoint.filter(|e| e.disabled.is_none()) else {
             tx.rollback().await;
             self.stop.cancel();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lifecycle::{Lifecycle, OnExit, Phase, Shutdown, TaskError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ use send::Sender;
 
 /// At shutdown, attempts in flight have as long as an attempt may take, and a little for their recording.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Lanes that read at the same time; connections are left for claims, records and the fan-out.
+const LOADS: usize = 4;
 
 /// Starts the worker and its recorder.
 pub fn spawn(
@@ -50,6 +52,7 @@ pub fn spawn(
         most: settings.max_lanes,
         metrics: metrics.clone(),
         freed: Notify::new(),
+        loads: Semaphore::new(LOADS),
         recorder,
     });
     lifecycle.spawn(
@@ -73,6 +76,8 @@ pub(super) struct Desk {
     pub(super) metrics: HookMetrics,
     /// A lane was given back, so that another may be taken.
     pub(super) freed: Notify,
+    /// Lanes that read from the database at the same time: the others wait in turn, not for a connection.
+    pub(super) loads: Semaphore,
 }
 
 impl Desk {

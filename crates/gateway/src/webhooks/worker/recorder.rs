@@ -11,7 +11,9 @@ use contracts::{Envelope, Event};
 use ids::{EventId, OrgId};
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::{Lifecycle, OnExit, Phase};
+use serde_json::json;
 
+use crate::mail::{NewMail, Template};
 use crate::webhooks::domain::outcome::Verdict;
 use crate::webhooks::domain::schedule::Schedule;
 use crate::webhooks::domain::types::is_own;
@@ -31,6 +33,9 @@ const BREATH: Duration = Duration::from_millis(3);
 const FEW: i64 = 12;
 /// How long an attempt's record is tried to be written. Then the attempt is made again.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A mail about a disabled webhook is worth sending so long.
+const MAIL_GOOD_FOR: SignedDuration = SignedDuration::from_hours(72);
 
 type Shared = Arc<StoreError>;
 
@@ -220,6 +225,7 @@ impl Rules {
                 continue;
             };
             queue::hold(tx, lane.0, lane.1).await?;
+            self.mail(tx, lane, &url, reason).await?;
             let event = WebhookEndpointDisabled {
                 webhook_id: lane.1.to_string(),
                 url,
@@ -231,6 +237,35 @@ impl Rules {
             reasons.push(reason);
         }
         Ok(reasons)
+    }
+
+    /// Tells the organization's owners and admins, where mail is set up.
+    async fn mail(
+        &self,
+        tx: &mut Tx,
+        (org, webhook): Lane,
+        url: &str,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        if !self.deps.mailer.sends() {
+            return Ok(());
+        }
+        let organization = record::organization(tx, org).await?;
+        let reason = match reason {
+            "gone" => "it answered that it is gone (410)".to_owned(),
+            _ => format!(
+                "nothing was delivered for {} hours",
+                self.disable_after.as_hours()
+            ),
+        };
+        let mail = NewMail {
+            template: Template::EndpointDisabled,
+            to: String::new(),
+            facts: json!({"organization": organization, "url": url, "reason": reason, "endpointId": webhook.to_string()}),
+            good_for: MAIL_GOOD_FOR,
+        };
+        self.deps.mailer.enqueue_to_admins(tx, org, &mail).await?;
+        Ok(())
     }
 
     fn envelope<E: Event>(&self, (org, webhook): Lane, now: Timestamp, event: &E) -> Envelope {
