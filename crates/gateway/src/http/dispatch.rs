@@ -130,12 +130,7 @@ async fn route(
             edge.streams.open(request, caller).await
         }
         "/api/v1/events/ws" if *method == Method::GET => {
-            // Browsers cannot set the header: their key comes with the first frame.
-            let caller = if request.headers().contains_key(AUTHORIZATION) {
-                Some(authenticate(edge, request, &mut payload, context, Class::Read).await?)
-            } else {
-                None
-            };
+            let caller = of_socket(edge, request, &mut payload, context).await?;
             edge.streams.socket(request, &mut payload, caller, context).await
         }
         AUDIT_EXPORT if *method == Method::GET => {
@@ -156,12 +151,7 @@ async fn route(
                 .await
         }
         "/graphql" if method == Method::GET && request.headers().contains_key(UPGRADE) => {
-            // Browsers cannot set the header: their key comes with the first message.
-            let caller = if request.headers().contains_key(AUTHORIZATION) {
-                Some(authenticate(edge, request, &mut payload, context, Class::Read).await?)
-            } else {
-                None
-            };
+            let caller = of_socket(edge, request, &mut payload, context).await?;
             graphql::open(&edge.graphql, request, &mut payload, caller, context).await
         }
         path if is_read(method) && edge.docs.has(path) => {
@@ -180,11 +170,7 @@ async fn route(
                 .await
         }
         path if let Some(way) = Way::of(method, path) => {
-            let class = if method == Method::GET {
-                Class::Read
-            } else {
-                Class::Write
-            };
+            let class = if is_read(method) { Class::Read } else { Class::Write };
             let caller = authenticate(edge, request, &mut payload, context, class).await?;
             let who = (caller, context);
             edge.transfer
@@ -193,6 +179,20 @@ async fn route(
         }
         path => transcoded(edge, request, payload, context, path).await,
     }
+}
+
+/// Who opens a socket. Browsers cannot set the header: their key comes with the first message.
+async fn of_socket(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: &mut Payload,
+    context: &Context,
+) -> Result<Option<Arc<Credential>>, ApiError> {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let caller = authenticate(edge, request, payload, context, Class::Read).await?;
+    Ok(Some(caller))
 }
 
 async fn transcoded(
