@@ -161,6 +161,39 @@ fn files_are_short_and_say_what_they_own() {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
+/// The catalogue must not promise what never happens.
+#[test]
+fn every_public_event_is_told_by_a_service() {
+    let mut files = Vec::new();
+    for service in SERVICES {
+        rust_files(&root().join("crates").join(service).join("src"), &mut files);
+    }
+    let sources: Vec<String> = files
+        .iter()
+        .map(|f| std::fs::read_to_string(f).unwrap())
+        .collect();
+    let (mut events, mut silent) = (0, Vec::new());
+    for entry in std::fs::read_dir(root().join("proto/devsignal/events/v1")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for message in text.split("\nmessage ").skip(1) {
+            let name = message.split_whitespace().next().unwrap();
+            let body = message.split("\n}").next().unwrap();
+            if !body.contains("EVENT_CARRIAGE_PUBLIC") {
+                continue;
+            }
+            events += 1;
+            // By its message, or by its type where the message is made from the descriptor.
+            let made = format!("{name} {{");
+            let typed = body.split("type: ").nth(1).unwrap().lines().next().unwrap();
+            if !sources.iter().any(|s| s.contains(&made) || s.contains(typed)) {
+                silent.push(name.to_owned());
+            }
+        }
+    }
+    assert!(events > 25, "only {events} events were found");
+    assert!(silent.is_empty(), "nobody tells {silent:?}");
+}
+
 #[test]
 fn entry_points_only_dispatch() {
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {
