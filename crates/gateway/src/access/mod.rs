@@ -9,6 +9,7 @@ mod audit_export;
 mod audit_log;
 mod auth;
 mod authenticate;
+mod batch;
 pub mod by_hand;
 mod key;
 mod keys;

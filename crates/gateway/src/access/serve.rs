@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contracts::access::v1::api_key_service_server::ApiKeyServiceServer;
 use contracts::access::v1::audit_service_server::AuditServiceServer;
 use contracts::access::v1::auth_service_server::AuthServiceServer;
+use contracts::access::v1::batch_service_server::BatchServiceServer;
 use contracts::access::v1::organization_service_server::OrganizationServiceServer;
 use contracts::events::v1::event_service_server::EventServiceServer;
 use contracts::webhooks::v1::webhook_delivery_service_server::WebhookDeliveryServiceServer;
@@ -55,6 +56,7 @@ pub fn serve(
         .add(AuthServiceServer::new(api.clone()))
         .add(OrganizationServiceServer::new(api.clone()))
         .add(ApiKeyServiceServer::new(api.clone()))
+        .add(BatchServiceServer::new(api.clone()))
         .add(AuditServiceServer::new(api))
         .add(EventServiceServer::new(events))
         .add(WebhookServiceServer::new(webhooks.clone()))

@@ -73,7 +73,7 @@ async fn a_person_registers_comes_in_and_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() {
+async fn s_14_an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() {
     let gateway = Gateway::with(json!({"access": {"logins": {"per_minute": 1, "burst": 4}}})).await;
     register(&gateway, "ada@example.com").await;
     let mut answers = Vec::new();
@@ -98,7 +98,7 @@ async fn an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
+async fn s_12_of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
     let gateway = Gateway::start().await;
     let session = register(&gateway, "ada@example.com").await;
     let body = json!({"refreshToken": session["refreshToken"]});
@@ -121,7 +121,7 @@ async fn of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invited_person_joins_changes_role_and_is_out_within_five_seconds() {
+async fn s_13_an_invited_person_joins_changes_role_and_is_out_within_five_seconds() {
     let gateway = Gateway::start().await;
     let owner = register(&gateway, "ada@example.com").await;
     let owner = token(&owner).to_owned();

@@ -7,7 +7,7 @@ use crate::fakes::KNOWN;
 use crate::harness::{Gateway, problem};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_limited_and_told_so() {
+async fn s_15_a_key_is_limited_and_told_so() {
     let rate = json!({"per_minute": 60, "burst": 3});
     let gateway = Gateway::with(json!({"limits": {"read": rate, "ingest": rate}})).await;
     for left in ["2", "1", "0"] {

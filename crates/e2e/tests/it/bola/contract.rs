@@ -13,7 +13,7 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
-use super::records::{Caller, OVERRIDES, Organization};
+use super::records::{Caller, Organization};
 
 pub struct Contract {
     pool: DescriptorPool,
@@ -92,7 +92,7 @@ impl Contract {
         }
         let input = method.input();
         let fields = input.fields().filter(|f| {
-            let id = f.name().ends_with("_id") || f.name().ends_with("_ids");
+            let id = f.name().ends_with("_id") || f.name().ends_with("_ids") || f.name() == "ids";
             id && matches!(f.kind(), Kind::String) && !super::records::NO_RECORDS.contains(&f.name())
         });
         fields.map(|f| f.name().to_owned()).collect()
@@ -138,14 +138,7 @@ pub fn request(method: &MethodDescriptor, own: &Organization, path: &str) -> Map
             body.insert(camel(field.name()), value);
         }
     }
-    let set = OVERRIDES.iter().find(|(name, _)| *name == method.name());
-    if let Some((_, text)) = set {
-        let text = text.replace("{unique}", &own.unique());
-        let Json::Object(given) = serde_json::from_str(&text).unwrap() else {
-            unreachable!()
-        };
-        body.extend(given);
-    }
+    body.extend(super::records::overrides(method.name(), own));
     body
 }
 
@@ -153,8 +146,8 @@ fn sample(field: &FieldDescriptor, own: &Organization) -> Option<Json> {
     let name = field.name();
     Some(match field.kind() {
         Kind::String if name.ends_with("_id") => json!(own.id(name)),
-        Kind::String if name == "email" => json!(format!("{}@{}.example", own.unique(), own.word)),
-        Kind::String if name == "domain" => json!(format!("{}.example", own.unique())),
+        Kind::String if name == "email" => json!(format!("{}@{}.com", own.unique(), own.word)),
+        Kind::String if name == "domain" => json!(format!("{}.com", own.unique())),
         Kind::String => json!(format!("{} {}", own.word, own.unique())),
         Kind::Enum(of) => json!(short(of.name(), of.values().nth(1)?.name())),
         _ => return None,
@@ -174,6 +167,44 @@ fn short(of: &str, value: &str) -> String {
         .strip_prefix(&format!("{prefix}_"))
         .unwrap_or(value)
         .to_owned()
+}
+
+/// The record that a method answers with.
+pub fn record_of(method: &MethodDescriptor) -> Option<prost_reflect::MessageDescriptor> {
+    let output = method.output();
+    let mut records = output.fields().filter(|f| !f.is_list());
+    records.find_map(|f| f.kind().as_message().cloned())
+}
+
+/// Sends a good request with one field more.
+pub async fn with_name(
+    method: &MethodDescriptor,
+    own: &Organization,
+    (verb, template): (&Method, &str),
+    name: &str,
+) -> (u16, String) {
+    let mut body = request(method, own, template);
+    let parts = template.split('/').map(|part| {
+        let field = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
+        field.map_or(part.to_owned(), |f| {
+            body.remove(&camel(f)).unwrap().as_str().unwrap().to_owned()
+        })
+    });
+    let path = parts.collect::<Vec<_>>().join("/");
+    let rule = contracts::access::rule_of(&format!(
+        "/{}/{}",
+        method.parent_service().full_name(),
+        method.name()
+    ));
+    let person = rule.is_some_and(|r| r.permission == contracts::access::Permission::Self_);
+    let caller = if person { own.person() } else { own.owner() };
+    let mut sent = caller.api.request(verb.clone(), &path);
+    if let Some(value) = body.remove("match") {
+        sent = sent.query(&[("match", value.as_str().unwrap())]);
+    }
+    body.insert(name.to_owned(), json!("taken"));
+    let answer = e2e::cluster::Api::send(sent.json(&body)).await.unwrap();
+    (answer.status, answer.body)
 }
 
 impl Case {

@@ -1,8 +1,8 @@
 //! The same by GraphQL, from its introspection: every field that takes an id is asked with every id of the other organization.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::records::{Caller, Organization, UNKNOWN};
+use super::records::{Caller, Organization, UNKNOWN, overrides};
 
 const INTROSPECT: &str = "{ __schema { queryType { fields { ...f } } mutationType { fields { ...f } }
     types { name inputFields { name type { ...t } } enumValues { name } } } }
@@ -10,7 +10,7 @@ const INTROSPECT: &str = "{ __schema { queryType { fields { ...f } } mutationTyp
   fragment t on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
 /// Returns how many fields were asked.
-pub async fn walk(own: &Organization, foreign: &Organization) -> usize {
+pub async fn walk(own: &Organization, foreign: &Organization, problems: &mut Vec<String>) -> usize {
     let schema = ask(own.owner(), INTROSPECT).await["data"]["__schema"].take();
     let mut walked = 0;
     for (kind, fields) in [
@@ -20,7 +20,7 @@ pub async fn walk(own: &Organization, foreign: &Organization) -> usize {
         for field in fields.as_array().unwrap() {
             for id in ids(&schema, field) {
                 walked += 1;
-                one(own, foreign, &schema, (kind, field), &id).await;
+                problems.extend(one((own, foreign), &schema, (kind, field), &id).await);
             }
         }
     }
@@ -72,34 +72,31 @@ fn named(of: &Value) -> String {
 }
 
 async fn one(
-    own: &Organization,
-    foreign: &Organization,
+    (own, foreign): (&Organization, &Organization),
     schema: &Value,
     (kind, field): (&str, &Value),
     place: &str,
-) {
-    let unknown = document(schema, kind, field, place, UNKNOWN);
+) -> Option<String> {
+    let unknown = document(schema, (kind, field), place, UNKNOWN, own);
     for caller in own.callers() {
         let expected = told(&ask(caller, &unknown).await, UNKNOWN);
+        let what = format!("{} {place} as {}", field["name"], caller.role);
         for (_, id) in foreign.ids() {
-            let answer = ask(caller, &document(schema, kind, field, place, id)).await;
+            let answer = ask(caller, &document(schema, (kind, field), place, id, own)).await;
             let text = answer.to_string();
-            let what = format!("{} {place} as {}: {text}", field["name"], caller.role);
-            assert!(
-                !text.contains(&foreign.word) && !text.contains("\"internal\""),
-                "{what}"
-            );
-            assert_eq!(told(&answer, id), expected, "{what}");
+            if text.contains(&foreign.word) || text.contains("\"internal\"") || told(&answer, id) != expected
+            {
+                return Some(format!("{what}: {text}\nis not as\n{expected}"));
+            }
         }
-        let refused = expected.contains("code");
-        let empty = ["accountSignals"].contains(&field["name"].as_str().unwrap());
-        assert!(
-            refused || empty,
-            "{} {place} as {}: {expected}",
-            field["name"],
-            caller.role
-        );
+        let empty = expected.contains("\"data\":[]");
+        let refused = ["not_found", "permission_denied", "unauthenticated", "invalid_id"];
+        if empty || refused.iter().any(|code| expected.contains(code)) {
+            continue;
+        }
+        return Some(format!("{what}: {unknown}\nis answered {expected}"));
     }
+    None
 }
 
 /// What an answer says, without the ids of requests and what was asked.
@@ -115,7 +112,15 @@ fn told(answer: &Value, id: &str) -> String {
     Value::from(errors).to_string().replace(id, "<id>")
 }
 
-fn document(schema: &Value, kind: &str, field: &Value, place: &str, id: &str) -> String {
+fn document(
+    schema: &Value,
+    (kind, field): (&str, &Value),
+    place: &str,
+    id: &str,
+    own: &Organization,
+) -> String {
+    let name = field["name"].as_str().unwrap();
+    let given = overrides(&format!("{}{}", name[..1].to_uppercase(), &name[1..]), own);
     let (outer, inner) = place.split_once('.').unwrap_or((place, ""));
     let mut arguments = Vec::new();
     for argument in field["args"].as_array().unwrap() {
@@ -123,36 +128,69 @@ fn document(schema: &Value, kind: &str, field: &Value, place: &str, id: &str) ->
         let required = argument["type"]["kind"] == "NON_NULL";
         if name == outer && inner.is_empty() {
             arguments.push(format!("{name}: {id:?}"));
+        } else if let Some(known) = given.get(name) {
+            arguments.push(format!("{name}: {}", literal(schema, &argument["type"], known)));
         } else if name == outer || required {
             let set = if name == outer { inner } else { "" };
-            arguments.push(format!("{name}: {}", value(schema, &argument["type"], set, id)));
+            arguments.push(format!(
+                "{name}: {}",
+                value(schema, &argument["type"], (set, id), &given)
+            ));
         }
     }
-    let name = field["name"].as_str().unwrap();
     let arguments = if arguments.is_empty() {
         String::new()
     } else {
         format!("({})", arguments.join(", "))
     };
-    let scalar = matches!(
-        named(&field["type"]).as_str(),
-        "Boolean" | "String" | "Int" | "ID" | "JSON"
-    );
-    let list = ["Page", "List", "Response"]
-        .iter()
-        .any(|word| named(&field["type"]).ends_with(word));
-    let selection = if scalar {
-        ""
-    } else if list {
-        " { data { __typename } }"
-    } else {
-        " { __typename }"
+    let of = named(&field["type"]);
+    let selection = match of.as_str() {
+        "Boolean" | "String" | "Int" | "ID" | "JSON" => "",
+        _ if ["Page", "List", "Response"].iter().any(|word| of.ends_with(word)) => " { data { __typename } }",
+        _ => " { __typename }",
     };
     format!("{kind} {{ {name}{arguments}{selection} }}")
 }
 
-/// A value of an input type: what is required, and `set` to the id.
-fn value(schema: &Value, of: &Value, set: &str, id: &str) -> String {
+/// JSON as a value of an input type.
+fn literal(schema: &Value, of: &Value, value: &Value) -> String {
+    let name = named(of);
+    let found = schema["types"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["name"] == name);
+    match value {
+        Value::String(text) if found.is_some_and(|t| t["enumValues"].is_array()) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|i| literal(schema, of, i)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let inputs = inputs(schema, of);
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| {
+                    let of = inputs
+                        .iter()
+                        .find(|f| f["name"] == *name)
+                        .map_or(&Value::Null, |f| &f["type"]);
+                    let text = if of.is_null() {
+                        value.to_string()
+                    } else {
+                        literal(schema, of, value)
+                    };
+                    format!("{name}: {text}")
+                })
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A value of an input type: what is given or required, and `set` to the id.
+fn value(schema: &Value, of: &Value, (set, id): (&str, &str), given: &Map<String, Value>) -> String {
     let name = named(of);
     let found = schema["types"]
         .as_array()
@@ -176,8 +214,11 @@ fn value(schema: &Value, of: &Value, set: &str, id: &str) -> String {
         let name = field["name"].as_str().unwrap();
         if name == set {
             fields.push(format!("{name}: {id:?}"));
+        } else if let Some(known) = given.get(name) {
+            fields.push(format!("{name}: {}", literal(schema, &field["type"], known)));
         } else if field["type"]["kind"] == "NON_NULL" {
-            fields.push(format!("{name}: {}", value(schema, &field["type"], "", id)));
+            let made = value(schema, &field["type"], ("", id), &Map::new());
+            fields.push(format!("{name}: {made}"));
         }
     }
     format!("{{{}}}", fields.join(", "))

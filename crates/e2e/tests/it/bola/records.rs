@@ -26,27 +26,34 @@ const ALIASES: &[(&str, &str)] = &[
     ("contact_ids", "contact_id"),
     ("deal_ids", "deal_id"),
     ("record_id", "account_id"),
+    ("ids", "account_id"),
 ];
 
-/// What a request needs beside texts for its required fields. `{unique}` is another word each time.
+/// What a request needs beside texts for its required fields. `{unique}` is another word each time, `{x_id}` a record of ours.
 pub const OVERRIDES: &[(&str, &str)] = &[
     (
         "CreateAccount",
-        r#"{"name": "{unique}", "domain": "{unique}.example"}"#,
+        r#"{"name": "{unique}", "domain": "{unique}.com"}"#,
     ),
     (
         "UpsertAccount",
-        r#"{"match": "domain", "domain": "{unique}.example"}"#,
+        r#"{"match": "domain", "domain": "{unique}.com"}"#,
     ),
-    ("CreateContact", r#"{"email": "{unique}@people.example"}"#),
+    ("CreateContact", r#"{"email": "{unique}@people.com"}"#),
     (
         "UpsertContact",
-        r#"{"match": "email", "email": "{unique}@people.example"}"#,
+        r#"{"match": "email", "email": "{unique}@people.com"}"#,
     ),
     ("CreateDeal", r#"{"name": "{unique}"}"#),
     ("CreateTask", r#"{"title": "{unique}"}"#),
-    ("CreateActivity", r#"{"type": "call", "subject": "{unique}"}"#),
-    ("CreateNote", r#"{"body": "{unique}"}"#),
+    (
+        "CreateActivity",
+        r#"{"type": "call", "subject": "{unique}", "accountId": "{account_id}"}"#,
+    ),
+    (
+        "CreateNote",
+        r#"{"body": "{unique}", "accountId": "{account_id}"}"#,
+    ),
     ("CreateTag", r#"{"name": "{unique}"}"#),
     (
         "CreatePipeline",
@@ -62,8 +69,8 @@ pub const OVERRIDES: &[(&str, &str)] = &[
         "CreateWebhook",
         r#"{"url": "https://hooks.example.com/{unique}"}"#,
     ),
-    ("AssignTag", r#"{"object": "account"}"#),
-    ("UnassignTag", r#"{"object": "account"}"#),
+    ("AssignTag", r#"{"object": "account", "ids": ["{account_id}"]}"#),
+    ("UnassignTag", r#"{"object": "account", "ids": ["{account_id}"]}"#),
 ];
 
 /// Who calls.
@@ -138,13 +145,17 @@ impl Organization {
         &self.callers[0]
     }
 
+    pub fn person(&self) -> &Caller {
+        &self.callers[4]
+    }
+
     pub fn callers(&self) -> impl Iterator<Item = &Caller> {
         self.callers.iter()
     }
 
     pub fn unique(&self) -> String {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
-        format!("{}-{n}", self.word)
+        format!("{}{n}", self.word)
     }
 
     /// The id of a record of ours, for a field.
@@ -221,6 +232,9 @@ impl Organization {
                 Box::pin(self.make(contract, &needed)).await;
             }
         }
+        for needed in needs(create.name()) {
+            Box::pin(self.make(contract, &needed)).await;
+        }
         let body = request(&create, self, path);
         let path = path.split('/').map(|part| match part.strip_prefix('{') {
             Some(part) => self.id(part.trim_end_matches('}')),
@@ -269,6 +283,33 @@ impl Organization {
         assert!(seen.len() > 10, "{seen:?}");
         seen
     }
+}
+
+/// What the overrides say of a method.
+pub fn overrides(method: &str, own: &Organization) -> serde_json::Map<String, Json> {
+    let Some((_, text)) = OVERRIDES.iter().find(|(name, _)| *name == method) else {
+        return serde_json::Map::new();
+    };
+    let mut text = text.replace("{unique}", &own.unique());
+    for needed in needs(method) {
+        text = text.replace(&format!("{{{needed}}}"), &own.id(&needed));
+    }
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The fields that the overrides of a method name.
+pub fn needs(method: &str) -> Vec<String> {
+    let text = OVERRIDES
+        .iter()
+        .find(|(name, _)| *name == method)
+        .map_or("", |(_, text)| *text);
+    let named = text
+        .split('{')
+        .filter_map(|part| part.split_once('}').map(|(name, _)| name));
+    named
+        .filter(|name| name.ends_with("_id"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A message from JSON.
