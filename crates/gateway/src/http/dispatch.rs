@@ -176,7 +176,7 @@ async fn transfer(
     request: &HttpRequest,
     mut payload: Payload,
     context: &Context,
-    way: Way,
+    way: Way<'_>,
 ) -> Result<HttpResponse, ApiError> {
     let class = if is_read(request.method()) {
         Class::Read
