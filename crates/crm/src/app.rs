@@ -6,6 +6,7 @@ use ::store::{StoreError, Stores};
 use contracts::crm::v1::account_service_server::AccountServiceServer;
 use contracts::crm::v1::activity_service_server::ActivityServiceServer;
 use contracts::crm::v1::batch_service_server::BatchServiceServer;
+use contracts::crm::v1::bulk_service_server::BulkServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
@@ -15,6 +16,7 @@ use contracts::crm::v1::note_service_server::NoteServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
 use contracts::crm::v1::tag_service_server::TagServiceServer;
 use contracts::crm::v1::task_service_server::TaskServiceServer;
+use contracts::crm::v1::view_service_server::ViewServiceServer;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
 use ids::{Clock, IdGen};
@@ -25,8 +27,8 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi, NoteApi,
-    PipelineApi, TagApi, TaskApi,
+    AccountApi, ActivityApi, BatchApi, BulkApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi,
+    NoteApi, PipelineApi, TagApi, TaskApi, ViewApi,
 };
 use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
@@ -153,4 +155,6 @@ pub fn with_transfer(
             worker.clone(),
         )))
         .add(ExportServiceServer::new(ExportApi::new(records.clone())))
+        .add(BulkServiceServer::new(BulkApi::new(records.clone())))
+        .add(ViewServiceServer::new(ViewApi::new(records.clone())))
 }

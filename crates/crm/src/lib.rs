@@ -16,6 +16,7 @@ pub mod signals;
 pub mod store;
 pub mod transfer;
 pub mod wire;
+pub mod wire_imports;
 
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "crm";

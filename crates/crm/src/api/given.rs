@@ -30,7 +30,8 @@ pub(super) fn writing<T>(request: &Request<T>, resource: &str) -> Result<Write, 
     })
 }
 
-fn name_of(caller: &Caller) -> String {
+/// Who calls, for histories.
+pub(super) fn name_of(caller: &Caller) -> String {
     match &caller.principal().actor {
         Actor::User(id) => format!("user:{id}"),
         Actor::ApiKey(id) => format!("api_key:{id}"),

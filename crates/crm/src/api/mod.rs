@@ -6,6 +6,7 @@
 mod accounts;
 mod activities;
 mod batch;
+mod bulk;
 mod contacts;
 mod custom_fields;
 mod deals;
@@ -17,6 +18,7 @@ mod pipelines;
 mod tags;
 mod tasks;
 mod timeline;
+mod views;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -31,6 +33,7 @@ use crate::error::CrmError;
 pub use accounts::AccountApi;
 pub use activities::ActivityApi;
 pub use batch::BatchApi;
+pub use bulk::BulkApi;
 pub use contacts::ContactApi;
 pub use custom_fields::CustomFieldApi;
 pub use deals::DealApi;
@@ -40,6 +43,7 @@ pub use notes::NoteApi;
 pub use pipelines::PipelineApi;
 pub use tags::TagApi;
 pub use tasks::TaskApi;
+pub use views::ViewApi;
 
 /// The methods of a gRPC service, each by a method of the API type that answers or fails with [`CrmError`].
 macro_rules! serve {

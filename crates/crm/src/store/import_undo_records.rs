@@ -5,8 +5,8 @@ use ids::AccountId;
 use uuid::Uuid;
 
 use super::import_lane::index_many;
+use super::import_turns::Turn;
 use super::import_undo::{Reversal, kept_all, named, reversal};
-use super::imports::Turn;
 use super::{Records, account_rows, custom_fields, deal_rows, extras};
 use crate::domain::Change;
 use crate::domain::account::Account;
