@@ -13,7 +13,10 @@ use contracts::crm::v1::deal_service_server::DealServiceServer;
 use contracts::crm::v1::export_service_server::ExportServiceServer;
 use contracts::crm::v1::import_service_server::ImportServiceServer;
 use contracts::crm::v1::note_service_server::NoteServiceServer;
+use contracts::crm::v1::object_service_server::ObjectServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
+use contracts::crm::v1::record_service_server::RecordServiceServer;
+use contracts::crm::v1::search_service_server::SearchServiceServer;
 use contracts::crm::v1::tag_service_server::TagServiceServer;
 use contracts::crm::v1::task_service_server::TaskServiceServer;
 use contracts::crm::v1::view_service_server::ViewServiceServer;
@@ -28,15 +31,15 @@ use tokio::net::TcpListener;
 use crate::SERVICE;
 use crate::api::{
     AccountApi, ActivityApi, BatchApi, BulkApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi,
-    NoteApi, PipelineApi, TagApi, TaskApi, ViewApi,
+    NoteApi, ObjectApi, PipelineApi, RecordApi, SearchApi, TagApi, TaskApi, ViewApi,
 };
 use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
 use crate::metrics::ImportMetrics;
-use crate::retention;
 use crate::signals::{RemoteSignals, SignalSource};
 use crate::store::Records;
 use crate::transfer::{self, ImportWorker};
+use crate::{backfill, retention};
 
 /// What the service stands on.
 pub struct Deps {
@@ -112,6 +115,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         metrics,
     )?;
     transfer::spawn(&worker, lifecycle);
+    backfill::spawn(records.clone(), lifecycle);
     retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
@@ -137,6 +141,9 @@ pub fn with_services(server: Server, records: &Records, signals: Arc<dyn SignalS
         .add(ActivityServiceServer::new(ActivityApi::new(of())))
         .add(NoteServiceServer::new(NoteApi::new(of())))
         .add(TagServiceServer::new(TagApi::new(of())))
+        .add(ObjectServiceServer::new(ObjectApi::new(of())))
+        .add(RecordServiceServer::new(RecordApi::new(of())))
+        .add(SearchServiceServer::new(SearchApi::new(of())))
         .add(CustomFieldServiceServer::new(CustomFieldApi::new(of())))
 }
 

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod app;
+mod backfill;
 pub mod config;
 pub mod domain;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod store;
 pub mod transfer;
 pub mod wire;
 pub mod wire_imports;
+mod wire_objects;
 
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "crm";

@@ -13,6 +13,8 @@ use crate::domain::identity::Identity;
 use crate::domain::work::{Activity, Note, Task};
 use crate::store::Tag;
 
+pub use crate::wire_objects::{object, object_schema, record, verdict};
+
 /// An account as callers and events carry it.
 #[must_use]
 pub fn account(account: &Account) -> crm::Account {

@@ -24,11 +24,13 @@ fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("errors", &[]),
         ("coalesce", &[]),
         ("local-stack", &[]),
+        ("outbound", &[]),
         ("contracts", &["ids", "errors"]),
         ("settings", &["ids", "errors"]),
         ("telemetry", &["ids", "errors"]),
         ("lifecycle", &["ids", "errors"]),
         ("store", &["ids", "errors", "settings", "telemetry", "lifecycle"]),
+        ("admin", &["telemetry", "lifecycle"]),
         (
             "rpc",
             &["ids", "errors", "contracts", "settings", "telemetry", "lifecycle"],
@@ -83,6 +85,21 @@ fn crates_use_only_what_they_may() {
             };
             if !allowed {
                 violations.push(format!("{name} must not use {used}"));
+            }
+        }
+        // A service that spoke HTTP by itself would go around the judgement of addresses.
+        let speaks_http = ["reqwest", "hyper-util", "hickory-resolver", "tokio-rustls"];
+        for foreign in package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind == DependencyKind::Normal)
+        {
+            let serves = SERVICES.contains(&name.as_str()) || shared.contains_key(name.as_str());
+            if serves && name != "outbound" && speaks_http.contains(&foreign.name.as_str()) {
+                violations.push(format!(
+                    "{name} must not use {}: only outbound makes requests",
+                    foreign.name
+                ));
             }
         }
         for foreign in package.dependencies.iter().filter(|d| d.name == "async-nats") {

@@ -82,7 +82,7 @@ impl Backends {
         match full_name.rsplit_once('.')?.0 {
             "devsignal.signals.v1" => Some(&self.signal_ingest),
             "devsignal.crm.v1" => Some(&self.crm),
-            "devsignal.access.v1" => Some(&self.access),
+            "devsignal.access.v1" | "devsignal.events.v1" | "devsignal.webhooks.v1" => Some(&self.access),
             "devsignal.scores.v1" => Some(&self.scoring),
             _ => None,
         }

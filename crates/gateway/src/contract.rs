@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MethodDescriptor, ServiceDescriptor,
-    Value,
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor,
+    ServiceDescriptor, Value,
 };
 use prost_types::FileDescriptorSet;
 
@@ -93,7 +93,24 @@ impl Contract {
         FileDescriptorSet { file }
     }
 
-    /// The same, encoded.
+    /// The file of a message and what it uses, without any service.
+    #[must_use]
+    pub fn files_of(message: &MessageDescriptor) -> FileDescriptorSet {
+        let (mut seen, mut files) = (HashSet::new(), Vec::new());
+        collect(&message.parent_file(), &mut seen, &mut files);
+        let protos = files.iter().map(|file| {
+            let mut proto = file.file_descriptor_proto().clone();
+            proto.service.clear();
+            // Comments make most of its size, and stand in the JSON Schema.
+            proto.source_code_info = None;
+            proto
+        });
+        FileDescriptorSet {
+            file: protos.collect(),
+        }
+    }
+
+    /// What reflection may show, encoded.
     #[must_use]
     pub fn public_descriptors(&self) -> Vec<u8> {
         self.public_files().encode_to_vec()

@@ -5,21 +5,15 @@ use contracts::crm::v1::custom_field_service_server::CustomFieldService;
 use rpc::Access;
 use tonic::{Request, Response, Status};
 
+use super::field_checks::{Given, MAX_LABEL, options, rule};
 use super::given::{list_of, plain_id, writing};
 use super::{answer, enter, serve};
-use crate::domain::custom::{Definition, MAX_PATTERN, Type, compiled};
+use crate::domain::custom::{Definition, Type};
 use crate::domain::edit::Problems;
 use crate::domain::extras::Object;
 use crate::error::CrmError;
 use crate::store::{FieldEdit, Records};
 use crate::wire;
-
-/// Longest key and option, in characters.
-const MAX_KEY: usize = 50;
-/// Longest label and option, in characters.
-const MAX_LABEL: usize = 100;
-/// Most options.
-const MAX_OPTIONS: usize = 200;
 
 /// First half of the scopes that these methods need.
 const RESOURCE: &str = "custom_fields";
@@ -126,122 +120,35 @@ fn definition(asked: crm::CreateCustomFieldRequest) -> Result<Definition, CrmErr
             "it is account, contact or deal".to_owned(),
         );
     }
-    let kind = Type::parse(&asked.r#type);
-    if kind.is_none() {
-        let names: Vec<&str> = Type::ALL.iter().map(|kind| kind.name()).collect();
-        problems.add(
-            "/type",
-            "unknown_value",
-            format!("it is one of: {}", names.join(", ")),
-        );
-    }
-    if !is_key(&asked.key) {
-        let message = "a key has 1 to 50 characters of a-z, 0-9 and _, and begins with a letter";
-        problems.add("/key", "invalid_key", message.to_owned());
-    }
-    let label = problems.line("/label", asked.label.filter(|label| !label.is_empty()), MAX_LABEL);
-    let options = options(&mut problems, "/options", asked.options);
-    let (Some(object), Some(kind)) = (object, kind) else {
+    let given = Given {
+        key: asked.key,
+        label: asked.label,
+        kind: asked.r#type,
+        required: asked.required.unwrap_or(false),
+        unique: asked.unique.unwrap_or(false),
+        pattern: asked.pattern,
+        options: asked.options,
+        default: asked.default_value.as_ref().map(contracts::convert::from_value),
+    };
+    let rule = rule(&mut problems, "", given);
+    let (Some(object), Some(rule)) = (object, rule) else {
         return Err(CrmError::Invalid(problems.unless(()).err().unwrap_or_default()));
     };
     let reference = reference(
         &mut problems,
-        kind,
+        rule.kind,
         asked.reference_object.as_deref().unwrap_or_default(),
     );
-    check_limits(&mut problems, kind, &options, asked.unique.unwrap_or(false));
-    let pattern = pattern(&mut problems, kind, asked.pattern.unwrap_or_default());
     let epoch = jiff::Timestamp::UNIX_EPOCH;
-    let mut field = Definition {
-        id: uuid::Uuid::nil(),
+    let field = Definition {
+        rule,
         object,
-        label: label.unwrap_or_else(|| asked.key.clone()),
-        key: asked.key,
-        kind,
-        required: asked.required.unwrap_or(false),
-        unique: asked.unique.unwrap_or(false),
-        pattern,
-        options,
         reference,
-        default: None,
         created_at: epoch,
         updated_at: epoch,
         version: 0,
     };
-    let default = asked.default_value.as_ref().map(contracts::convert::from_value);
-    set_default(&mut problems, &mut field, default);
     problems.unless(field).map_err(CrmError::Invalid)
-}
-
-/// What only some types have.
-fn check_limits(problems: &mut Problems, kind: Type, options: &[String], unique: bool) {
-    match kind {
-        Type::Enum if options.is_empty() => {
-            problems.add("/options", "required", "an enum has options".to_owned());
-        }
-        Type::Enum | Type::List => {}
-        _ if options.is_empty() => {}
-        _ => problems.add(
-            "/options",
-            "not_allowed",
-            "only an enum or a list has options".to_owned(),
-        ),
-    }
-    if unique && !kind.can_be_unique() {
-        let message = "only text, number, url, email and reference can be unique";
-        problems.add("/unique", "not_allowed", message.to_owned());
-    }
-}
-
-fn set_default(problems: &mut Problems, field: &mut Definition, default: Option<serde_json::Value>) {
-    let Some(value) = default.filter(|value| !value.is_null() && problems.is_none()) else {
-        return;
-    };
-    match field.check(&value) {
-        Ok(_) if field.unique => {
-            problems.add(
-                "/defaultValue",
-                "not_allowed",
-                "a unique field has no default".to_owned(),
-            );
-        }
-        Ok(value) => field.default = Some(value),
-        Err(problem) => problems.add(
-            &format!("/defaultValue{}", problem.place),
-            problem.code,
-            problem.message,
-        ),
-    }
-}
-
-fn is_key(key: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    (1..=MAX_KEY).contains(&key.len())
-        && key.bytes().all(fits)
-        && key.starts_with(|c: char| c.is_ascii_lowercase())
-}
-
-fn options(problems: &mut Problems, pointer: &str, given: Vec<String>) -> Vec<String> {
-    if given.len() > MAX_OPTIONS {
-        problems.add(
-            pointer,
-            "too_many",
-            format!("at most {MAX_OPTIONS} options are allowed"),
-        );
-        return Vec::new();
-    }
-    let mut options: Vec<String> = Vec::with_capacity(given.len());
-    for (index, option) in given.into_iter().enumerate() {
-        let place = format!("{pointer}/{index}");
-        match problems.line(&place, Some(option), MAX_LABEL) {
-            Some(option) if options.contains(&option) => {
-                problems.add(&place, "repeated", "an option stands once".to_owned());
-            }
-            Some(option) => options.push(option),
-            None => {}
-        }
-    }
-    options
 }
 
 fn reference(problems: &mut Problems, kind: Type, given: &str) -> Option<Object> {
@@ -260,35 +167,6 @@ fn reference(problems: &mut Problems, kind: Type, given: &str) -> Option<Object>
         ),
     }
     reference
-}
-
-fn pattern(problems: &mut Problems, kind: Type, given: String) -> Option<String> {
-    if given.is_empty() {
-        return None;
-    }
-    if kind != Type::Text {
-        problems.add("/pattern", "not_allowed", "only a text has a pattern".to_owned());
-        return None;
-    }
-    if given.chars().count() > MAX_PATTERN {
-        problems.add(
-            "/pattern",
-            "too_long",
-            format!("at most {MAX_PATTERN} characters are allowed"),
-        );
-        return None;
-    }
-    match compiled(&given) {
-        Ok(_) => Some(given),
-        Err(_) => {
-            problems.add(
-                "/pattern",
-                "invalid_pattern",
-                "it is no regular expression".to_owned(),
-            );
-            None
-        }
-    }
 }
 
 serve!(CustomFieldApi, CustomFieldService {

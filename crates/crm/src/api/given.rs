@@ -22,7 +22,12 @@ pub(super) const MAX_BATCH: usize = 1_000;
 
 /// Checks that the caller may write; who it is, for histories.
 pub(super) fn writing<T>(request: &Request<T>, resource: &str) -> Result<Write, CrmError> {
-    let (caller, scope) = enter(request, Access::Write, resource)?;
+    writing_as(request, Access::Write, resource)
+}
+
+/// As [`writing`], with another right.
+pub(super) fn writing_as<T>(request: &Request<T>, access: Access, resource: &str) -> Result<Write, CrmError> {
+    let (caller, scope) = enter(request, access, resource)?;
     Ok(Write {
         scope,
         by: name_of(&caller),

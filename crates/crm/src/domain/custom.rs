@@ -2,8 +2,11 @@
 //!
 //! Owns the canonical form of values, and the keys by which they are filtered and sorted: keys order as the values do.
 
+use std::ops::Deref;
+
 use jiff::Timestamp;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -22,7 +25,8 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 const KEY_CHARS: usize = 200;
 
 /// What values of a field are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(
     missing_docs,
     reason = "named and meant as in the contract's CustomField.type"
@@ -88,13 +92,11 @@ impl Type {
     }
 }
 
-/// A field's definition.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Definition {
-    /// Its id.
+/// What values of a field can be, whatever records it is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The field's id.
     pub id: Uuid,
-    /// Of which records.
-    pub object: Object,
     /// Its name for programs.
     pub key: String,
     /// Its name for persons.
@@ -109,16 +111,33 @@ pub struct Definition {
     pub pattern: Option<String>,
     /// What an enum, or each element of a list, can be.
     pub options: Vec<String>,
-    /// What a reference refers to.
-    pub reference: Option<Object>,
     /// The value of new records that have none.
     pub default: Option<Value>,
+}
+
+/// A field of accounts, contacts or deals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// What values can be.
+    pub rule: Rule,
+    /// Of which records.
+    pub object: Object,
+    /// What a reference refers to.
+    pub reference: Option<Object>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
     /// Counts up with every change.
     pub version: i64,
+}
+
+impl Deref for Definition {
+    type Target = Rule;
+
+    fn deref(&self) -> &Rule {
+        &self.rule
+    }
 }
 
 /// Why a value does not fit.
@@ -151,7 +170,7 @@ pub fn compiled(pattern: &str) -> Result<Regex, String> {
         .map_err(|error| error.to_string())
 }
 
-impl Definition {
+impl Rule {
     /// The value in canonical form.
     ///
     /// # Errors
@@ -262,6 +281,18 @@ impl Definition {
             ),
             _ => text_key(value.as_str()?),
         })
+    }
+
+    /// The key that a value of a full filter stands for.
+    #[must_use]
+    pub fn json_key(&self, value: &Value) -> Option<String> {
+        match (self.kind, value) {
+            (Type::Number, Value::Number(number)) => number.as_f64().map(number_key),
+            (Type::Bool, Value::Bool(flag)) => Some(flag.to_string()),
+            (Type::Number | Type::Bool, _) => None,
+            (_, Value::String(text)) => self.filter_key(text).filter(|key| !key.contains('\0')),
+            _ => None,
+        }
     }
 
     /// The key that a filter's text stands for.

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Records, Write, check_version, in_tx};
-use crate::domain::custom::{Definition, Type};
+use crate::domain::custom::{Definition, Rule, Type};
 use crate::domain::extras::Object;
 use crate::error::CrmError;
 
@@ -50,17 +50,19 @@ impl TryFrom<Row> for Definition {
     fn try_from(row: Row) -> Result<Self, CrmError> {
         let corrupt = |what: &str| CrmError::Corrupt(format!("custom field {}, {what}", row.id));
         Ok(Self {
-            id: row.id,
             object: Object::parse(&row.object).ok_or_else(|| corrupt("object"))?,
-            kind: Type::parse(&row.r#type).ok_or_else(|| corrupt("type"))?,
             reference: row.reference_object.as_deref().and_then(Object::parse),
-            key: row.key,
-            label: row.label,
-            required: row.required,
-            unique: row.is_unique,
-            pattern: row.pattern,
-            options: row.options,
-            default: row.default_value.map(|value| value.0),
+            rule: Rule {
+                id: row.id,
+                kind: Type::parse(&row.r#type).ok_or_else(|| corrupt("type"))?,
+                key: row.key,
+                label: row.label,
+                required: row.required,
+                unique: row.is_unique,
+                pattern: row.pattern,
+                options: row.options,
+                default: row.default_value.map(|value| value.0),
+            },
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
             version: row.version,
@@ -220,7 +222,10 @@ impl Records {
     pub async fn create_field(&self, write: &Write, field: &Definition) -> Result<Definition, CrmError> {
         let now = self.now();
         let field = Definition {
-            id: self.ids.next(),
+            rule: Rule {
+                id: self.ids.next(),
+                ..field.rule.clone()
+            },
             created_at: now,
             updated_at: now,
             version: 1,
@@ -264,14 +269,14 @@ impl Records {
                 check_version(before.version, if_version)?;
                 let mut field = before.clone();
                 if let Some(label) = &edit.label {
-                    field.label.clone_from(label);
+                    field.rule.label.clone_from(label);
                 }
                 if let Some(required) = edit.required {
-                    field.required = required;
+                    field.rule.required = required;
                 }
                 for option in &edit.add_options {
                     if !field.options.contains(option) {
-                        field.options.push(option.clone());
+                        field.rule.options.push(option.clone());
                     }
                 }
                 if !edit.add_options.is_empty() && before.options.is_empty() {
@@ -283,7 +288,7 @@ impl Records {
                     )]));
                 }
                 if let Some(default) = &edit.default {
-                    field.default = default
+                    field.rule.default = default
                         .as_ref()
                         .map(|value| field.check(value))
                         .transpose()

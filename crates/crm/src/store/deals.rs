@@ -178,6 +178,14 @@ impl Records {
             let scope = &write.scope;
             let deal = deal_rows::find(tx, scope, id, true).await?;
             check_version(deal.version, if_version)?;
+            sqlx::query(
+                "DELETE FROM search_documents WHERE org_id = $1 AND id IN (SELECT n.id FROM notes n \
+                 WHERE n.org_id = $1 AND n.deal_id = $2 AND n.account_id IS NULL AND n.contact_id IS NULL)",
+            )
+            .bind(scope.uuid())
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
             for table in ["tasks", "activities", "notes"] {
                 for statement in [
                     format!(

@@ -7,9 +7,7 @@ use ids::AccountId;
 use uuid::Uuid;
 
 use super::import_lane::Lane;
-use super::{
-    AccountDraft, Did, ImportRow, Records, Write, account_rows, deal_rows, hand_account, pipeline_rows,
-};
+use super::{AccountDraft, Did, ImportRow, Records, Write, account_rows, hand_account};
 use crate::domain::extras::{ExtrasEdit, tag_key};
 use crate::domain::text;
 use crate::domain::transfer::result::{Outcome, Problem, RowResult};

@@ -245,7 +245,8 @@ impl Records {
             accounts: &accounts,
         };
         self.write_contacts(tx, &lane, written).await?;
-        for id in gone {
+        let told = if self.quiet { &[] } else { gone };
+        for id in told {
             let id = ids::ContactId(*id);
             self.tell_contact_removed(tx, &turn.scope, id, self.now()).await?;
         }

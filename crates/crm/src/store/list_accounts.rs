@@ -206,14 +206,14 @@ impl Records {
         tree: Tree<'_>,
     ) -> Result<AccountList, CrmError> {
         let mut tx = self.db.begin(scope).await?;
-        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Account, request).await?;
+        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Account, request, tree).await?;
         let request = rewritten.request();
         let spec = if rewritten.by_custom {
             &BY_CUSTOM
         } else {
             spec(&request)
         };
-        let query = spec.prepare_where(scope, "ListAccounts", &request, FIELDS, tree)?;
+        let query = spec.prepare_values(scope, "ListAccounts", &request, FIELDS, &rewritten.values, tree)?;
         let page: Page<AccountRow> = query.fetch(&mut tx).await?;
         tx.commit().await?;
         converted(page)

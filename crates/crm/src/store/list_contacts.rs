@@ -154,13 +154,20 @@ impl Records {
         tree: Tree<'_>,
     ) -> Result<ContactList, CrmError> {
         let mut tx = self.db.begin(scope).await?;
-        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Contact, request).await?;
+        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Contact, request, tree).await?;
         let spec = if rewritten.by_custom {
             &BY_CUSTOM
         } else {
             &CONTACTS
         };
-        let query = spec.prepare_where(scope, "ListContacts", &rewritten.request(), FIELDS, tree)?;
+        let query = spec.prepare_values(
+            scope,
+            "ListContacts",
+            &rewritten.request(),
+            FIELDS,
+            &rewritten.values,
+            tree,
+        )?;
         let page: Page<ContactRow> = query.fetch(&mut tx).await?;
         let mut page = converted::<ContactRow, Contact>(page)?;
         identity_rows::fill(&mut tx, scope, &mut page.items).await?;

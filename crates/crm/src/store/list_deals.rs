@@ -183,9 +183,16 @@ impl Records {
         tree: Tree<'_>,
     ) -> Result<Page<Deal>, CrmError> {
         let mut tx = self.db.begin(scope).await?;
-        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Deal, request).await?;
+        let rewritten = custom_lists::rewrite(&mut tx, scope, Object::Deal, request, tree).await?;
         let spec = if rewritten.by_custom { &BY_CUSTOM } else { &DEALS };
-        let query = spec.prepare_where(scope, "ListDeals", &rewritten.request(), FIELDS, tree)?;
+        let query = spec.prepare_values(
+            scope,
+            "ListDeals",
+            &rewritten.request(),
+            FIELDS,
+            &rewritten.values,
+            tree,
+        )?;
         let page: Page<DealRow> = query.fetch(&mut tx).await?;
         let mut page = converted::<DealRow, Deal>(page)?;
         deal_rows::fill(&mut tx, scope, &mut page.items).await?;

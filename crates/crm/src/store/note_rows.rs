@@ -7,9 +7,10 @@ use ids::{AccountId, ContactId};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::Records;
 use super::task_rows::CREATED;
 use super::work::{BY_ACCOUNT, BY_CONTACT, BY_DEAL, Stored};
+use super::{Records, search_rows};
+use crate::domain::search::Document;
 use crate::domain::work::{Links, Note, Stamp, Work as _};
 use crate::error::CrmError;
 use crate::wire;
@@ -124,6 +125,7 @@ impl Stored for Note {
         scope: &OrgScope,
         before: Option<&Self>,
     ) -> Result<(), CrmError> {
+        search_rows::save(tx, scope, &Document::from(self)).await?;
         let message = Some(wire::note(self));
         let (about, at) = (self.id.to_string(), self.stamp.updated_at);
         let Some(before) = before else {
@@ -139,6 +141,7 @@ impl Stored for Note {
     }
 
     async fn tell_deleted(&self, records: &Records, tx: &mut Tx, scope: &OrgScope) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[self.id]).await?;
         let event = events::NoteDeleted {
             note_id: self.id.to_string(),
         };

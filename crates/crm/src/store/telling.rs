@@ -1,4 +1,4 @@
-//! The events that tell of changes, written in the transaction that makes them.
+//! The events that tell of changes, written in the transaction that makes them; and with them what search looks through.
 
 use ::store::{OrgScope, Tx};
 use contracts::crm::v1 as crm;
@@ -7,12 +7,13 @@ use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Records, account_rows, contact_rows, deal_rows};
+use super::{Records, account_rows, contact_rows, deal_rows, search_rows};
 use crate::domain::Change;
 use crate::domain::account::{Account, AccountField};
 use crate::domain::contact::{Contact, ContactField};
 use crate::domain::deal::{Deal, Move, Status};
 use crate::domain::extras::Object;
+use crate::domain::search::Document;
 use crate::error::CrmError;
 use crate::{SERVICE, wire};
 
@@ -28,6 +29,9 @@ impl Records {
         account: &Account,
         change: &Change<AccountField>,
     ) -> Result<(), CrmError> {
+        if account.recorded && changes(change, |field| *field != AccountField::Tags) {
+            search_rows::save(tx, scope, &Document::from(account)).await?;
+        }
         let message = Some(wire::account(account));
         match change {
             Change::None => Ok(()),
@@ -59,6 +63,9 @@ impl Records {
         contact: &Contact,
         change: &Change<ContactField>,
     ) -> Result<(), CrmError> {
+        if contact.recorded && changes(change, is_searched) {
+            search_rows::save(tx, scope, &Document::from(contact)).await?;
+        }
         let message = Some(wire::contact(contact));
         match change {
             Change::None => Ok(()),
@@ -91,6 +98,7 @@ impl Records {
         into: ContactId,
         now: Timestamp,
     ) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[contact.uuid()]).await?;
         let event = events::ContactDeleted {
             contact_id: contact.to_string(),
             merged_into: Some(into.to_string()),
@@ -106,6 +114,7 @@ impl Records {
         contact: ContactId,
         now: Timestamp,
     ) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[contact.uuid()]).await?;
         let event = events::ContactDeleted {
             contact_id: contact.to_string(),
             merged_into: None,
@@ -121,6 +130,7 @@ impl Records {
         account: AccountId,
         now: Timestamp,
     ) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[account.uuid()]).await?;
         let event = events::AccountDeleted {
             account_id: account.to_string(),
         };
@@ -134,6 +144,7 @@ impl Records {
         scope: &OrgScope,
         deal: &Deal,
     ) -> Result<(), CrmError> {
+        search_rows::save(tx, scope, &Document::from(deal)).await?;
         let event = events::DealCreated {
             deal: Some(wire::deal(deal)),
         };
@@ -150,6 +161,7 @@ impl Records {
         deal: &Deal,
         changed_fields: Vec<String>,
     ) -> Result<(), CrmError> {
+        search_rows::save(tx, scope, &Document::from(deal)).await?;
         let event = events::DealUpdated {
             deal: Some(wire::deal(deal)),
             changed_fields,
@@ -194,6 +206,7 @@ impl Records {
         scope: &OrgScope,
         deal: Uuid,
     ) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[deal]).await?;
         let event = events::DealDeleted {
             deal_id: deal.to_string(),
         };
@@ -244,4 +257,26 @@ impl Records {
         eventbus::enqueue(tx, &envelope).await?;
         Ok(())
     }
+}
+
+/// Whether a change is of something that `counts`.
+fn changes<F>(change: &Change<F>, counts: impl Fn(&F) -> bool) -> bool {
+    match change {
+        Change::None => false,
+        Change::Created => true,
+        Change::Updated(fields) => fields.iter().any(counts),
+    }
+}
+
+/// Whether the field is looked through.
+fn is_searched(field: &ContactField) -> bool {
+    matches!(
+        field,
+        ContactField::Name
+            | ContactField::Email
+            | ContactField::Title
+            | ContactField::Company
+            | ContactField::Identities
+            | ContactField::CustomFields
+    )
 }

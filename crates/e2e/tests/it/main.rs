@@ -9,12 +9,14 @@
 )]
 
 mod bad_input;
+mod bola;
 mod cli;
 mod contract_fuzz;
 mod faults;
 mod github;
 mod graphql;
 mod main_job;
+mod operators;
 mod read_cost;
 mod records;
 mod restart;

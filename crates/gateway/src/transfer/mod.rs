@@ -272,7 +272,7 @@ impl Transfer {
             address: &context.address,
             message: &Bytes::from(message.encode_to_vec()),
         };
-        self.backends.audit().open(asked).await
+        self.backends.audit().open(asked, &self.backends).await
     }
 
     fn sign(

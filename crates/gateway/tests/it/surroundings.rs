@@ -106,18 +106,10 @@ async fn health_is_public_and_tells_how_far_each_stage_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_on_the_operators_listener_only() {
+async fn requests_are_counted_and_metrics_are_not_public() {
     let gateway = Gateway::start().await;
     gateway.get("/api/v1/accounts").send().await.unwrap();
-    let text = gateway
-        .client
-        .get(format!("{}/metrics", gateway.admin))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = gateway.metrics.render().unwrap();
     assert!(
         text.contains("devsignal_gateway_http_requests_total{class=\"2xx\",kind=\"rest\"}"),
         "{text}"

@@ -6,6 +6,7 @@
 mod query;
 mod tree;
 mod value;
+mod values;
 
 use errors::ApiError;
 
@@ -16,6 +17,7 @@ pub use query::ListQuery;
 pub use tree::Field;
 use tree::Tree;
 use value::{Position, Value};
+pub use values::{Key, ValueField};
 
 /// What may be listed, and how. A `const` of a service.
 ///
@@ -211,10 +213,26 @@ impl ListSpec {
         fields: &[Field],
         filter: Option<&serde_json::Map<String, serde_json::Value>>,
     ) -> Result<ListQuery, ApiError> {
+        self.prepare_values(scope, method, request, fields, &[], filter)
+    }
+
+    /// As [`ListSpec::prepare_where`], with fields beside those of the description whose values stand in rows.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare_values(
+        &self,
+        scope: &OrgScope,
+        method: &str,
+        request: &ListRequest<'_>,
+        fields: &[Field],
+        values: &[ValueField],
+        filter: Option<&serde_json::Map<String, serde_json::Value>>,
+    ) -> Result<ListQuery, ApiError> {
         let Some(filter) = filter else {
             return self.prepare(scope, method, request);
         };
-        let tree = Tree::parse(filter, fields)?;
+        let tree = Tree::parse(filter, fields, values)?;
         // The cursor belongs to this filter too.
         let method = format!("{method} {}", serde_json::Value::Object(filter.clone()));
         let mut query = self.prepare(scope, &method, request)?;

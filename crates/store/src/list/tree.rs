@@ -9,6 +9,7 @@ use sqlx::postgres::Postgres;
 
 use super::Kind;
 use super::value::Value;
+use super::values::{ValueField, ValueTest};
 
 /// Deepest nesting of `$and` and `$or`.
 const MAX_DEPTH: usize = 5;
@@ -37,6 +38,8 @@ pub(super) enum Tree {
     Or(Vec<Tree>),
     /// One comparison.
     Leaf(&'static str, Test),
+    /// One comparison with values in rows.
+    Value(ValueTest),
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +55,40 @@ pub(super) enum Test {
 /// Reads a filter.
 struct Reader<'f> {
     fields: &'f [Field],
+    values: &'f [ValueField],
     left: usize,
+}
+
+/// What a comparison is with.
+#[derive(Clone, Copy)]
+enum Named<'f> {
+    Column(Field),
+    Value(&'f ValueField),
+}
+
+impl Named<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Column(field) => field.name,
+            Self::Value(field) => &field.name,
+        }
+    }
+
+    fn is_text(&self) -> bool {
+        match self {
+            Self::Column(field) => matches!(field.kind, Kind::Text),
+            Self::Value(field) => field.is_text,
+        }
+    }
+
+    fn typed(&self, value: &Json) -> Result<Value, String> {
+        match self {
+            Self::Column(field) => typed(field.kind, value),
+            Self::Value(field) => (field.key)(value)
+                .map(Value::Text)
+                .ok_or_else(|| field.expected.clone()),
+        }
+    }
 }
 
 impl Tree {
@@ -60,9 +96,14 @@ impl Tree {
     ///
     /// # Errors
     /// `validation_failed` with a JSON pointer that begins with `/where`.
-    pub(super) fn parse(filter: &Map<String, Json>, fields: &[Field]) -> Result<Self, ApiError> {
+    pub(super) fn parse(
+        filter: &Map<String, Json>,
+        fields: &[Field],
+        values: &[ValueField],
+    ) -> Result<Self, ApiError> {
         let mut reader = Reader {
             fields,
+            values,
             left: MAX_CONDITIONS,
         };
         reader.object(filter, "/where", 0)
@@ -73,6 +114,7 @@ impl Tree {
             Self::And(parts) => joined(sql, parts, " AND ", "true"),
             Self::Or(parts) => joined(sql, parts, " OR ", "false"),
             Self::Leaf(column, test) => test.push(sql, column),
+            Self::Value(test) => test.push(sql),
         }
     }
 }
@@ -90,7 +132,7 @@ fn joined(sql: &mut QueryBuilder<Postgres>, parts: &[Tree], by: &str, none: &str
 }
 
 impl Test {
-    fn push(&self, sql: &mut QueryBuilder<Postgres>, column: &str) {
+    pub(super) fn push(&self, sql: &mut QueryBuilder<Postgres>, column: &str) {
         match self {
             Self::Compare(operator, value) => {
                 sql.push(column).push(operator);
@@ -175,41 +217,58 @@ impl Reader<'_> {
     }
 
     fn field(&mut self, name: &str, value: &Json, at: &str) -> Result<Tree, ApiError> {
-        let Some(field) = self.fields.iter().find(|field| field.name == name).copied() else {
-            let allowed: Vec<_> = self.fields.iter().map(|field| field.name).collect();
+        let column = self.fields.iter().find(|field| field.name == name).copied();
+        let value_field = || self.values.iter().find(|field| field.name == name);
+        let Some(field) = column
+            .map(Named::Column)
+            .or_else(|| value_field().map(Named::Value))
+        else {
+            let mut allowed: Vec<_> = self.fields.iter().map(|field| field.name).collect();
+            allowed.extend(self.values.iter().map(|field| field.name.as_str()));
             let message = format!(
                 "there is no such field; there are {}, $and and $or",
                 allowed.join(", ")
             );
             return Err(refuse(at, "unknown_field", message));
         };
-        let Some(tests) = value.as_object() else {
-            return self.test(field, "$eq", value, at);
+        let mut tests = Vec::new();
+        match value.as_object() {
+            None => tests.push(self.test(field, "$eq", value, at)?),
+            Some(given) if given.is_empty() => {
+                let message = "expected a value, or an operator such as $eq";
+                return Err(refuse(at, "required", message));
+            }
+            Some(given) => {
+                for (operator, value) in given {
+                    tests.push(self.test(field, operator, value, &below(at, operator))?);
+                }
+            }
+        }
+        let mut parts: Vec<Tree> = match field {
+            Named::Column(field) => tests
+                .into_iter()
+                .map(|test| Tree::Leaf(field.column, test))
+                .collect(),
+            Named::Value(field) => ValueTest::all(field, tests).map(Tree::Value).collect(),
         };
-        if tests.is_empty() {
-            return Err(refuse(
-                at,
-                "required",
-                "expected a value, or an operator such as $eq",
-            ));
-        }
-        let mut parts = Vec::with_capacity(tests.len());
-        for (operator, value) in tests {
-            parts.push(self.test(field, operator, value, &below(at, operator))?);
-        }
-        Ok(Tree::And(parts))
+        Ok(if value.is_object() || parts.len() != 1 {
+            Tree::And(parts)
+        } else {
+            parts.remove(0)
+        })
     }
 
-    fn test(&mut self, field: Field, operator: &str, value: &Json, at: &str) -> Result<Tree, ApiError> {
+    fn test(&mut self, field: Named<'_>, operator: &str, value: &Json, at: &str) -> Result<Test, ApiError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| {
             let message = format!("a filter has at most {MAX_CONDITIONS} comparisons");
             refuse(at, "too_many", message)
         })?;
         let one = |value: &Json, at: &str| {
-            typed(field.kind, value)
-                .map_err(|expected| refuse(at, "invalid", format!("{} must be {expected}", field.name)))
+            field
+                .typed(value)
+                .map_err(|expected| refuse(at, "invalid", format!("{} must be {expected}", field.name())))
         };
-        let test = match operator {
+        Ok(match operator {
             "$eq" => Test::Compare(" = ", one(value, at)?),
             "$ne" => Test::NotEqual(one(value, at)?),
             "$gt" => Test::Compare(" > ", one(value, at)?),
@@ -240,7 +299,7 @@ impl Reader<'_> {
                 }
             }
             "$contains" | "$startsWith" => {
-                if !matches!(field.kind, Kind::Text) {
+                if !field.is_text() {
                     return Err(refuse(at, "not_text", "only text can be searched in"));
                 }
                 let Value::Text(text) = one(value, at)? else {
@@ -259,8 +318,7 @@ impl Reader<'_> {
                                $exists and $between";
                 return Err(refuse(at, "unknown_operator", message));
             }
-        };
-        Ok(Tree::Leaf(field.column, test))
+        })
     }
 }
 
@@ -296,100 +354,5 @@ fn typed(kind: Kind, value: &Json) -> Result<Value, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const FIELDS: &[Field] = &[
-        Field {
-            name: "name",
-            column: "t.name",
-            kind: Kind::Text,
-        },
-        Field {
-            name: "score",
-            column: "t.score",
-            kind: Kind::Int,
-        },
-        Field {
-            name: "at",
-            column: "t.at",
-            kind: Kind::Time,
-        },
-    ];
-
-    fn sql(filter: &Json) -> Result<String, (String, String)> {
-        let tree = Tree::parse(filter.as_object().unwrap(), FIELDS).map_err(|error| {
-            let field = error.fields[0].clone();
-            (field.pointer, field.code)
-        })?;
-        let mut sql = QueryBuilder::new("");
-        tree.push(&mut sql);
-        Ok(sql.sql().as_str().to_owned())
-    }
-
-    #[test]
-    fn a_filter_becomes_a_condition_without_any_of_its_values() {
-        let filter = json!({"name": "x", "$or": [{"score": {"$gte": 1.0, "$lt": 5}}, {"name": {"$contains": "50%"}},
-            {"at": {"$between": ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"]}}, {"score": {"$in": [1, 2]}}],
-            "score": {"$exists": false}, "at": {"$ne": "2026-01-01T00:00:00Z"}});
-        assert_eq!(
-            sql(&filter).unwrap(),
-            "(t.name = $1 AND ((t.score >= $2 AND t.score < $3) OR (t.name ILIKE $4) OR (t.at BETWEEN $5 AND $6) \
-             OR (t.score IN ($7, $8))) AND (t.score IS NULL) AND (t.at IS DISTINCT FROM $9))"
-        );
-        assert_eq!(sql(&json!({})).unwrap(), "true");
-    }
-
-    #[test]
-    fn whatever_is_wrong_is_named_at_its_place() {
-        let nested = (0..7).fold(json!({"score": 1}), |inner, _| json!({"$and": [inner]}));
-        for (filter, pointer, code) in [
-            (json!({"nope": 1}), "/where/nope", "unknown_field"),
-            (
-                json!({"name": {"$regex": "x"}}),
-                "/where/name/$regex",
-                "unknown_operator",
-            ),
-            (json!({"score": {"$gt": "1"}}), "/where/score/$gt", "invalid"),
-            (json!({"score": 1.5}), "/where/score", "invalid"),
-            (json!({"name": null}), "/where/name", "invalid"),
-            (json!({"name": ["a"]}), "/where/name", "invalid"),
-            (json!({"name": {}}), "/where/name", "required"),
-            (
-                json!({"score": {"$contains": "1"}}),
-                "/where/score/$contains",
-                "not_text",
-            ),
-            (json!({"score": {"$in": []}}), "/where/score/$in", "out_of_range"),
-            (
-                json!({"score": {"$in": [1, "a"]}}),
-                "/where/score/$in/1",
-                "invalid",
-            ),
-            (
-                json!({"at": {"$between": ["2026-01-01T00:00:00Z"]}}),
-                "/where/at/$between",
-                "out_of_range",
-            ),
-            (json!({"$or": []}), "/where/$or", "wrong_type"),
-            (json!({"$or": [1]}), "/where/$or/0", "wrong_type"),
-            (
-                json!({"name": {"$exists": 1}}),
-                "/where/name/$exists",
-                "wrong_type",
-            ),
-            (
-                nested,
-                "/where/$and/0/$and/0/$and/0/$and/0/$and/0/$and/0",
-                "too_deep",
-            ),
-        ] {
-            let told = sql(&filter).unwrap_err();
-            assert_eq!(told, (pointer.to_owned(), code.to_owned()), "{filter}");
-        }
-        let many: Vec<_> = (0..51).map(|n| json!({"score": n})).collect();
-        assert_eq!(sql(&json!({"$or": many})).unwrap_err().1, "too_many");
-    }
-}
+#[path = "tree_tests.rs"]
+mod tests;

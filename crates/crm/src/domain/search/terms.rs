@@ -1,0 +1,216 @@
+//! The terms that a record is found by: numbers in one array, so that Postgres' own GIN index over arrays serves every kind of
+//! match without an extension.
+//!
+//! A term is a hash of organization, kind of term and text. The organization is part of it, because an index over arrays cannot
+//! begin with a column: of other organizations nothing is even looked at. Two texts with one hash cost a candidate, never a
+//! wrong answer: [`super::rank`] reads the text.
+
+use std::collections::BTreeSet;
+
+use ids::OrgId;
+use sha2::{Digest as _, Sha256};
+
+use super::document::{Document, Kind};
+use super::fold::words;
+use super::query::Query;
+
+/// Most terms of one record: of a long note the words at its beginning count.
+const MAX_TERMS: usize = 4_000;
+/// Of so many different words mistyped ones are found.
+pub(super) const TYPO_WORDS: usize = 40;
+/// Shorter words are not searched mistyped: nearly all of them are neighbours of one another.
+const TYPO_CHARS: usize = 4;
+/// Longer words are not searched mistyped.
+const TYPO_MAX_CHARS: usize = 32;
+
+/// Kinds of terms.
+#[derive(Debug, Clone, Copy)]
+enum Sort {
+    /// A field as a whole.
+    Exact = 1,
+    /// Three letters in a row within a word.
+    Gram = 2,
+    /// A word without one of its letters, or whole: words that are one edit apart share one of them.
+    Near = 3,
+    /// The kind of record.
+    Kind = 4,
+    /// A word.
+    Word = 5,
+    /// A beginning of a word, of a length of [`BEGINNINGS`].
+    Begin = 6,
+}
+
+/// Lengths of beginnings that have a term. Each condition is one term for each word, and not all its trigrams: an index scan
+/// that intersects ten lists of which nine are long costs ten times as much.
+const BEGINNINGS: std::ops::RangeInclusive<usize> = 1..=8;
+/// Most trigrams of a word that are looked for; the rest is left to the text.
+const INSIDE_GRAMS: usize = 4;
+
+/// Whether a word is also found with one letter wrong. Not with digits in it: such words are mostly one record's alone (logins,
+/// numbers), each with keys of its own in the index, and those are what writing costs.
+pub(super) fn can_be_mistyped(word: &str) -> bool {
+    (TYPO_CHARS..=TYPO_MAX_CHARS).contains(&word.chars().count()) && !word.chars().any(char::is_numeric)
+}
+
+/// Makes terms of one organization.
+struct Maker(Sha256);
+
+impl Maker {
+    fn new(org: OrgId) -> Self {
+        Self(Sha256::new().chain_update(org.uuid().as_bytes()))
+    }
+
+    fn term(&self, sort: Sort, text: &str) -> i32 {
+        let digest: [u8; 32] = self
+            .0
+            .clone()
+            .chain_update([sort as u8])
+            .chain_update(text.as_bytes())
+            .finalize()
+            .into();
+        i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
+
+    fn exact(&self, text: &str) -> i32 {
+        self.term(Sort::Exact, text)
+    }
+
+    fn near(&self, word: &str) -> Vec<i32> {
+        let letters: Vec<char> = word.chars().collect();
+        if !can_be_mistyped(word) {
+            return Vec::new();
+        }
+        let without = |left_out: usize| -> String {
+            let kept = letters.iter().enumerate().filter(|(n, _)| *n != left_out);
+            kept.map(|(_, c)| *c).collect()
+        };
+        // The one that leaves out none is the word itself.
+        let variants: BTreeSet<String> = (0..=letters.len()).map(without).collect();
+        variants
+            .iter()
+            .map(|variant| self.term(Sort::Near, variant))
+            .collect()
+    }
+
+    fn word(&self, word: &str) -> i32 {
+        self.term(Sort::Word, word)
+    }
+
+    fn begin(&self, word: &str, length: usize) -> i32 {
+        self.term(Sort::Begin, &word.chars().take(length).collect::<String>())
+    }
+
+    /// The longest beginning that has a term.
+    fn longest_begin(&self, word: &str) -> i32 {
+        self.begin(word, *BEGINNINGS.end())
+    }
+
+    fn grams(&self, word: &str) -> Vec<i32> {
+        let letters: Vec<char> = word.chars().collect();
+        letters
+            .windows(3)
+            .map(|three| self.term(Sort::Gram, &three.iter().collect::<String>()))
+            .collect()
+    }
+
+    fn kind(&self, kind: Kind) -> i32 {
+        self.term(Sort::Kind, kind.name())
+    }
+}
+
+/// The terms of a record, sorted, each once.
+#[must_use]
+pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
+    let maker = Maker::new(org);
+    let mut terms = BTreeSet::from([maker.kind(document.kind)]);
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let texts = std::iter::once(&document.title).chain(document.fields.iter().map(|(_, text)| text));
+    for text in texts {
+        let mut whole = String::new();
+        for word in words(text) {
+            if terms.len() >= MAX_TERMS {
+                break;
+            }
+            if !whole.is_empty() {
+                whole.push(' ');
+            }
+            whole.push_str(&word.text);
+            if seen.insert(word.text.clone()) {
+                let length = word.text.chars().count();
+                let begins = BEGINNINGS.take_while(|known| *known <= length);
+                terms.extend(begins.map(|known| maker.begin(&word.text, known)));
+                terms.insert(maker.word(&word.text));
+                terms.extend(maker.grams(&word.text));
+                if seen.len() <= TYPO_WORDS {
+                    terms.extend(maker.near(&word.text));
+                }
+            }
+        }
+        terms.insert(maker.exact(&whole));
+    }
+    terms.into_iter().collect()
+}
+
+/// The terms of kinds of records, to keep to these.
+#[must_use]
+pub fn of_kinds(org: OrgId, kinds: &[Kind]) -> Vec<i32> {
+    let maker = Maker::new(org);
+    kinds.iter().map(|kind| maker.kind(*kind)).collect()
+}
+
+/// What to look for, the best first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// A field is exactly what was asked.
+    pub exact: i32,
+    /// All of these: has all words.
+    pub whole: Vec<i32>,
+    /// All of these: for each word has one that begins so.
+    pub begins: Vec<i32>,
+    /// All of these: has each word somewhere.
+    pub inside: Vec<i32>,
+    /// One of each of these: for each word has one that begins so or differs by one letter. Empty when no word can be mistyped.
+    pub mistyped: Vec<Vec<i32>>,
+}
+
+/// What to look for.
+#[must_use]
+pub fn wanted(org: OrgId, query: &Query) -> Wanted {
+    let maker = Maker::new(org);
+    let all = |terms: &dyn Fn(&str) -> Vec<i32>| -> Vec<i32> {
+        let terms: BTreeSet<i32> = query.words().iter().flat_map(|word| terms(word)).collect();
+        terms.into_iter().collect()
+    };
+    let inside = |word: &str| {
+        let grams = maker.grams(word);
+        match grams.len() {
+            // Too short to be looked for within words.
+            0 => vec![maker.longest_begin(word)],
+            few if few <= INSIDE_GRAMS => grams,
+            many => (0..INSIDE_GRAMS)
+                .map(|n| grams[n * (many - 1) / (INSIDE_GRAMS - 1)])
+                .collect(),
+        }
+    };
+    let begins = |word: &str| {
+        let mut terms = vec![maker.longest_begin(word)];
+        if word.chars().count() > *BEGINNINGS.end() {
+            // What is behind the longest beginning.
+            terms.extend(inside(word));
+        }
+        terms
+    };
+    let mistyped = |word: &String| {
+        let mut terms = maker.near(word);
+        terms.push(maker.longest_begin(word));
+        terms
+    };
+    let any = query.words().iter().any(|word| can_be_mistyped(word));
+    Wanted {
+        exact: maker.exact(&query.words().join(" ")),
+        whole: all(&|word| vec![maker.word(word)]),
+        begins: all(&begins),
+        inside: all(&inside),
+        mistyped: query.words().iter().filter(|_| any).map(mistyped).collect(),
+    }
+}
