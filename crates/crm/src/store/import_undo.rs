@@ -14,7 +14,7 @@ use super::contact_bulk::reason_of;
 use super::import_contacts::Held;
 use super::import_files::unpacked;
 use super::import_lane::Lane;
-use super::imports::Turn;
+use super::import_turns::Turn;
 use super::{Records, contact_rows};
 use crate::domain::Change;
 use crate::domain::contact::{Contact, ContactField};
@@ -245,8 +245,10 @@ impl Records {
             accounts: &accounts,
         };
         self.write_contacts(tx, &lane, written).await?;
-        self.tell_contacts_removed(tx, &turn.scope, gone, self.now())
-            .await?;
+        if !self.quiet {
+            self.tell_contacts_removed(tx, &turn.scope, gone, self.now())
+                .await?;
+        }
         // Nobody else ever heard of those without an identity.
         sqlx::query(
             "DELETE FROM contacts c WHERE c.org_id = $1 AND c.id = ANY($2) AND NOT EXISTS \

@@ -69,26 +69,8 @@ impl Records {
         self.announce_contact(tx, scope, contact, change).await
     }
 
-    /// The same of many contacts of one transaction.
-    pub(super) async fn tell_contacts<'c>(
-        &self,
-        tx: &mut Tx,
-        scope: &OrgScope,
-        changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)> + Clone,
-    ) -> Result<(), CrmError> {
-        let documents: Vec<Document> = changed
-            .clone()
-            .filter(|(contact, change)| looked_through(contact, change))
-            .map(|(contact, _)| Document::from(contact))
-            .collect();
-        search_rows::save_many(tx, scope, &documents, false).await?;
-        for (contact, change) in changed {
-            self.announce_contact(tx, scope, contact, change).await?;
-        }
-        Ok(())
-    }
-
-    async fn announce_contact(
+    /// The event alone.
+    pub(super) async fn announce_contact(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,

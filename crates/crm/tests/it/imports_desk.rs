@@ -173,6 +173,10 @@ impl<'a> Desk<'a> {
                 "SELECT jsonb_build_array(record_id, field_id, key) FROM custom_values WHERE org_id = $1 ORDER BY 1",
             ),
             (
+                "searched",
+                "SELECT jsonb_build_array(id, title, texts) FROM search_documents WHERE org_id = $1 ORDER BY id",
+            ),
+            (
                 "reached",
                 "SELECT jsonb_build_array(account_id, milestone) FROM account_milestones WHERE org_id = $1 ORDER BY 1",
             ),

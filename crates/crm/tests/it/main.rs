@@ -4,6 +4,7 @@
 
 mod accounts;
 mod batch;
+mod bulk_views;
 mod by_hand;
 mod calls;
 mod contacts;
