@@ -8,6 +8,7 @@
 
 mod account_rows;
 mod activity_rows;
+mod as_of;
 mod batch;
 mod contact_counts;
 mod contact_rows;
@@ -19,6 +20,7 @@ mod entries;
 mod extras;
 mod hand_account;
 mod hand_contact;
+pub(crate) mod history;
 mod identity_rows;
 mod learn_account;
 mod learn_contact;
