@@ -53,8 +53,24 @@ clippy:
     cargo clippy --locked --workspace --all-targets -- -D warnings
 
 [private]
-contracts:
+contracts: compatible
     buf lint proto
+
+# Compares the contract with the last release's: nothing may change that breaks a reader.
+[private]
+compatible:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    release=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true)
+    if [ -z "$release" ]; then
+        echo "no release yet (no tag v*): there is nothing that the contract could break"
+        exit 0
+    fi
+    before=$(mktemp -d)
+    trap 'rm -rf "$before"' EXIT
+    git archive "$release" proto | tar -x -C "$before"
+    buf breaking proto --against "$before/proto"
+    echo "the contract breaks nothing of $release"
 
 # Everything CI runs. Arguments go to `cargo nextest run`.
 test *ARGS: lint
@@ -103,6 +119,6 @@ doc-tests:
 bench *ARGS:
     cargo run --locked --release -p e2e --bin bench -- "$@"
 
-# Writes docs/openapi.json and docs/schema.graphql as the gateway serves them.
+# Writes docs/openapi.json, docs/asyncapi.json and docs/schema.graphql as the gateway serves them.
 openapi:
     DEVSIGNAL_WRITE_CONTRACT=1 cargo nextest run --locked -p gateway -E 'test(committed)'

@@ -30,3 +30,6 @@ END $$;
 
 -- The score with its factors, as it was told (devsignal.scores.v1.AccountScore, without ids of signals).
 ALTER TABLE score_changes ADD COLUMN detail bytea;
+
+-- Records that are there get their first version by the task that makes them searchable; it begins anew.
+DELETE FROM search_backfill;

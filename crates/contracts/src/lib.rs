@@ -52,5 +52,6 @@ packages! {
     crm => "devsignal.crm.v1", "Accounts, contacts, deals, and what is done about them.";
     scores => "devsignal.scores.v1", "Scores with evidence.";
     events => "devsignal.events.v1", "Public events.";
+    webhooks => "devsignal.webhooks.v1", "Webhooks: endpoints of customers, and what is delivered to them.";
     ops => "devsignal.ops.v1", "Operations between our own services.";
 }

@@ -9,6 +9,8 @@ use contracts::crm::v1::batch_service_server::BatchServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
+use contracts::crm::v1::export_service_server::ExportServiceServer;
+use contracts::crm::v1::import_service_server::ImportServiceServer;
 use contracts::crm::v1::note_service_server::NoteServiceServer;
 use contracts::crm::v1::object_service_server::ObjectServiceServer;
 use contracts::crm::v1::pipeline_service_server::PipelineServiceServer;
@@ -26,13 +28,15 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, NoteApi, ObjectApi, PipelineApi,
-    RecordApi, SearchApi, TagApi, TaskApi,
+    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi, NoteApi,
+    ObjectApi, PipelineApi, RecordApi, SearchApi, TagApi, TaskApi,
 };
-use crate::config::Settings;
+use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
+use crate::metrics::ImportMetrics;
 use crate::signals::{RemoteSignals, SignalSource};
 use crate::store::{Records, history};
+use crate::transfer::{self, ImportWorker};
 use crate::{backfill, retention};
 
 /// What the service stands on.
@@ -93,7 +97,13 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
     )?);
     let server = Server::new(settings.grpc.clone(), verifier.clone(), metrics)?
         .add(StageServiceServer::new(StageReporter::new(SERVICE, bus, stores)));
+    let worker = ImportWorker::new(
+        records.clone(),
+        settings.imports.clone(),
+        ImportMetrics::new(metrics)?,
+    );
     let server = with_services(server, &records, signals);
+    let server = with_transfer(server, &records, &settings.imports, &worker);
     Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
     events::spawn(
         &Desk::new(records.clone(), metrics)?,
@@ -104,6 +114,7 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         metrics,
     )?;
     backfill::spawn(records.clone(), lifecycle);
+    transfer::spawn(&worker, lifecycle);
     retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
@@ -133,4 +144,21 @@ pub fn with_services(server: Server, records: &Records, signals: Arc<dyn SignalS
         .add(RecordServiceServer::new(RecordApi::new(of())))
         .add(SearchServiceServer::new(SearchApi::new(of())))
         .add(CustomFieldServiceServer::new(CustomFieldApi::new(of())))
+}
+
+/// Adds the services that move many records at once.
+#[must_use]
+pub fn with_transfer(
+    server: Server,
+    records: &Records,
+    settings: &ImportSettings,
+    worker: &ImportWorker,
+) -> Server {
+    server
+        .add(ImportServiceServer::new(ImportApi::new(
+            records.clone(),
+            settings.clone(),
+            worker.clone(),
+        )))
+        .add(ExportServiceServer::new(ExportApi::new(records.clone())))
 }

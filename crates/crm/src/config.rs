@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::store::DbSettings;
+use admin::AdminSettings;
 use eventbus::BusSettings;
 use rpc::{ChannelSettings, ServerSettings};
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub const DEFAULTS: &str = include_str!("../default.toml");
 pub struct Settings {
     /// The gRPC server.
     pub grpc: ServerSettings,
+    /// The operators' port, where the service is a process of its own.
+    pub admin: AdminSettings,
     /// Whom to believe.
     pub security: SecuritySettings,
     /// Where the signals of a timeline are read.
@@ -28,6 +31,8 @@ pub struct Settings {
     pub consumers: ConsumerSettings,
     /// What is kept for how long.
     pub retention: RetentionSettings,
+    /// Imports of files.
+    pub imports: ImportSettings,
     /// The schema.
     pub database: DbSettings,
     /// The bus.
@@ -58,6 +63,53 @@ pub struct ConsumerSettings {
 pub struct RetentionSettings {
     /// Moves of scores, in days.
     pub score_changes_days: u32,
+}
+
+/// Imports of files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSettings {
+    /// Largest file, in bytes.
+    pub max_bytes: u64,
+    /// Rows in one chunk: what is done at once, and what is lost at most when a worker is killed.
+    pub chunk_rows: usize,
+    /// Transactions of a chunk of contacts at once.
+    pub lanes: usize,
+    /// Imports at once, in this process.
+    pub workers: usize,
+    /// How long a worker that went silent keeps its turn.
+    pub lease_secs: f64,
+    /// How often to look for imports that another process was told of.
+    pub poll_ms: u64,
+}
+
+impl ImportSettings {
+    fn check(&self) -> Result<(), SettingsError> {
+        let bounds = [
+            ("imports.chunk_rows", self.chunk_rows, 1..=20_000),
+            ("imports.lanes", self.lanes, 1..=16),
+            ("imports.workers", self.workers, 0..=16),
+        ];
+        for (name, value, bound) in bounds {
+            if !bound.contains(&value) {
+                let message = format!("it must be from {} to {}", bound.start(), bound.end());
+                return Err(SettingsError::invalid(name, message));
+            }
+        }
+        if !(1.0..=3_600.0).contains(&self.lease_secs) {
+            return Err(SettingsError::invalid(
+                "imports.lease_secs",
+                "it must be from 1 to 3600",
+            ));
+        }
+        if !(1 << 10..=1 << 34).contains(&self.max_bytes) {
+            return Err(SettingsError::invalid(
+                "imports.max_bytes",
+                "it must be from 1 KiB to 16 GiB",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Settings {
@@ -97,6 +149,16 @@ impl Validate for Settings {
             return Err(SettingsError::invalid(
                 "retention.score_changes_days",
                 "it must be from 7 to 36500",
+            ));
+        }
+        self.imports.check()?;
+        if self.imports.lanes * self.imports.workers
+            > self.database.app_connections.saturating_sub(2) as usize
+        {
+            return Err(SettingsError::contradiction(
+                "imports.lanes",
+                "database.app_connections",
+                "imports would leave no connection to those who wait for an answer",
             ));
         }
         if self.signal_ingest.call_timeout_ms >= self.grpc.deadline_ms {

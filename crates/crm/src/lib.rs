@@ -11,10 +11,11 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod events;
-mod metrics;
+pub mod metrics;
 mod retention;
 pub mod signals;
 pub mod store;
+pub mod transfer;
 pub mod wire;
 mod wire_objects;
 

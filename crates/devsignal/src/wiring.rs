@@ -2,7 +2,9 @@
 //!
 //! Used by `up` (all in one process) and by whoever runs the services as processes of their own on one machine.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -55,8 +57,10 @@ pub struct Wiring {
     pub http: SocketAddr,
     /// Public gRPC.
     pub grpc: SocketAddr,
-    /// Metrics.
-    pub admin: SocketAddr,
+    /// The operators' ports of the services that are processes of their own, by name.
+    pub admin: BTreeMap<&'static str, SocketAddr>,
+    /// Where mails are written; `None` where the environment sets another way.
+    pub mail: Option<PathBuf>,
 }
 
 impl Wiring {
@@ -67,12 +71,14 @@ impl Wiring {
             "database": database((&self.postgres_host, self.postgres_port), &self.secrets, &service.replace('-', "_")),
             "bus": {"url": self.nats_url, "client_name": service},
         });
+        if let Some(at) = self.admin.get(service) {
+            all["admin"] = json!({"listen": at.to_string()});
+        }
         let backend = |at: SocketAddr| json!({"url": format!("http://{at}")});
         let own = match service {
             "gateway" => json!({
                 "http": {"listen": self.http.to_string()},
                 "grpc": {"listen": self.grpc.to_string()},
-                "admin": {"listen": self.admin.to_string()},
                 "backends": {
                     "signal_ingest": backend(self.signal_ingest),
                     "identity_resolver": backend(self.identity_resolver),
@@ -80,6 +86,8 @@ impl Wiring {
                     "scoring": backend(self.scoring),
                 },
                 "security": {"signing_key": self.secrets.principal_key, "secret_key": self.secrets.cursor_key},
+                // One machine is for development: receivers of webhooks are there too.
+                "webhooks": {"client": {"dangerous_allow_http": true, "dangerous_allow_private_addresses": true}},
             }),
             "signal-ingest" => json!({
                 "grpc": {"listen": self.signal_ingest.to_string()},
@@ -98,6 +106,10 @@ impl Wiring {
         };
         if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
             all.extend(own);
+        }
+        if let (GATEWAY, Some(directory)) = (service, &self.mail) {
+            let links = format!("http://{}", self.http);
+            all["mail"] = json!({"transport": "directory", "directory": directory, "links": links});
         }
         all
     }

@@ -1,5 +1,7 @@
 //! The error that crosses a service's edge, and its way through gRPC.
 
+use std::collections::BTreeMap;
+
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -42,6 +44,8 @@ pub struct ApiError {
     pub fields: Vec<FieldError>,
     /// When a retry can help: after how many seconds.
     pub retry_after_secs: Option<u64>,
+    /// What else helps the caller, by name: members of the problem document, metadata of `ErrorInfo`.
+    pub extras: BTreeMap<String, String>,
 }
 
 /// Implemented by every service's error enum: names the code, so that one table decides the status.
@@ -58,6 +62,7 @@ impl ApiError {
             detail: detail.into(),
             fields: Vec::new(),
             retry_after_secs: None,
+            extras: BTreeMap::new(),
         }
     }
 
@@ -77,6 +82,7 @@ impl ApiError {
             detail,
             fields,
             retry_after_secs: None,
+            extras: BTreeMap::new(),
         }
     }
 
@@ -110,11 +116,19 @@ impl ApiError {
         self
     }
 
+    /// The same error with something that helps the caller.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.extras.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// As a gRPC status with `ErrorInfo`, `BadRequest` and `RetryInfo` details (AIP-193).
     #[must_use]
     pub fn to_status(&self) -> Status {
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.code.as_str(), DOMAIN, std::collections::HashMap::new());
+        let extras: std::collections::HashMap<_, _> = self.extras.clone().into_iter().collect();
+        details.set_error_info(self.code.as_str(), DOMAIN, extras);
         for field in &self.fields {
             // The field's own code travels before the text, so that it survives the round trip.
             details.add_bad_request_violation(
@@ -154,6 +168,10 @@ impl ApiError {
                     .collect()
             })
             .unwrap_or_default();
+        let extras = details
+            .error_info()
+            .map(|info| info.metadata.clone().into_iter().collect());
+        let extras = extras.unwrap_or_default();
         let retry = details
             .retry_info()
             .and_then(|r| r.retry_delay)
@@ -169,6 +187,7 @@ impl ApiError {
             detail,
             fields,
             retry_after_secs,
+            extras,
         }
     }
 }
@@ -205,6 +224,8 @@ mod tests {
         assert_eq!(ApiError::from_status(&error.to_status()), error);
         let busy = ApiError::unavailable("later");
         assert_eq!(ApiError::from_status(&busy.to_status()), busy);
+        let expired = ApiError::new(ErrorCode::CursorExpired, "too old").with("earliestCursor", "x");
+        assert_eq!(ApiError::from_status(&expired.to_status()), expired);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The problem document of RFC 9457.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, FieldError};
@@ -26,6 +28,9 @@ pub struct Problem {
     /// The places in the request that are wrong.
     #[serde(default)]
     pub errors: Vec<FieldError>,
+    /// What else helps, by name (RFC 9457, extension members).
+    #[serde(flatten)]
+    pub extras: BTreeMap<String, String>,
 }
 
 impl Problem {
@@ -48,6 +53,7 @@ impl Problem {
             request_id: request_id.to_owned(),
             retryable: code.is_retryable(),
             errors: error.fields.clone(),
+            extras: error.extras.clone(),
         }
     }
 }

@@ -27,6 +27,7 @@ pub struct Backends {
     signal_streams: Channel,
     identity_resolver: Channel,
     crm: Channel,
+    crm_streams: Channel,
     scoring: Channel,
     access: Channel,
     audit: Audit,
@@ -54,6 +55,7 @@ impl Backends {
             signal_streams: rpc::stream_channel(&settings.signal_ingest)?,
             identity_resolver: rpc::channel(&settings.identity_resolver)?,
             crm: rpc::channel(&settings.crm)?,
+            crm_streams: rpc::stream_channel(&settings.crm)?,
             scoring: rpc::channel(&settings.scoring)?,
             access: rpc::channel(&access)?,
             audit,
@@ -68,13 +70,19 @@ impl Backends {
         self.signal_ingest.clone()
     }
 
+    /// crm, for calls that last as long as a file takes.
+    #[must_use]
+    pub fn crm_streams(&self) -> Channel {
+        self.crm_streams.clone()
+    }
+
     /// The service that answers for a gRPC service, by its package.
     #[must_use]
     pub fn of_service(&self, full_name: &str) -> Option<&Channel> {
         match full_name.rsplit_once('.')?.0 {
             "devsignal.signals.v1" => Some(&self.signal_ingest),
             "devsignal.crm.v1" => Some(&self.crm),
-            "devsignal.access.v1" => Some(&self.access),
+            "devsignal.access.v1" | "devsignal.events.v1" | "devsignal.webhooks.v1" => Some(&self.access),
             "devsignal.scores.v1" => Some(&self.scoring),
             _ => None,
         }
@@ -87,6 +95,7 @@ impl Backends {
         let service = method.parent_service().full_name().to_owned();
         match (method.is_client_streaming(), service.as_str()) {
             (true, "devsignal.signals.v1.SignalService") => Some(&self.signal_streams),
+            (true, "devsignal.crm.v1.ImportService") => Some(&self.crm_streams),
             _ => self.of_service(&service),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use admin::AdminSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventbus::BusSettings;
@@ -12,19 +13,26 @@ use settings::{Secret, SettingsError, Validate};
 use store::DbSettings;
 use telemetry::TelemetryConfig;
 
+use crate::mail::MailSettings;
+use crate::webhooks::WebhookSettings;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
+    /// What this process does.
+    pub roles: RoleSettings,
     /// Public HTTP.
     pub http: HttpSettings,
     /// Public gRPC.
     pub grpc: GrpcSettings,
-    /// The operators' listener.
+    /// The operators' port, where the gateway is a process of its own.
     pub admin: AdminSettings,
     /// Where the services are.
     pub backends: BackendSettings,
     /// API keys.
     pub access: AccessSettings,
+    /// Mail.
+    pub mail: MailSettings,
     /// Rate limits.
     pub limits: LimitSettings,
     /// The ingest path.
@@ -35,6 +43,8 @@ pub struct Settings {
     pub events: EventSettings,
     /// GraphQL.
     pub graphql: GraphqlSettings,
+    /// Webhooks.
+    pub webhooks: WebhookSettings,
     /// Keys.
     pub security: SecuritySettings,
     /// The gateway's schema.
@@ -43,6 +53,15 @@ pub struct Settings {
     pub bus: BusSettings,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+}
+
+/// What this process does. The roles scale apart: processes of either or of both.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct RoleSettings {
+    /// Whether it serves clients.
+    pub edge: bool,
+    /// Whether it delivers webhooks.
+    pub deliver: bool,
 }
 
 /// Public HTTP.
@@ -64,6 +83,8 @@ pub struct HttpSettings {
     pub max_rest_body_bytes: usize,
     /// Largest body of a webhook delivery.
     pub max_hook_body_bytes: usize,
+    /// Largest file of an import; it passes through, and is never held.
+    pub max_import_bytes: u64,
     /// How long an idle connection is kept, in seconds.
     pub keep_alive_secs: u64,
     /// Time for requests in flight at shutdown, in seconds.
@@ -81,13 +102,6 @@ pub struct GrpcSettings {
     pub max_concurrent_streams: u32,
     /// Whether reflection is served.
     pub reflection: bool,
-}
-
-/// The operators' listener.
-#[derive(Debug, Clone, Deserialize)]
-pub struct AdminSettings {
-    /// `address:port`.
-    pub listen: String,
 }
 
 /// Where the services are.
@@ -118,6 +132,8 @@ pub struct AccessSettings {
     pub token_keys: Vec<Secret<String>>,
     /// Tries to come in, per address and person; an address has ten times that.
     pub logins: Rate,
+    /// Tries per person from addresses that are strange for them.
+    pub strangers: Rate,
 }
 
 /// GraphQL.
@@ -196,6 +212,8 @@ pub struct EventSettings {
     pub heartbeat_secs: u64,
     /// What clients wait before they come back, in milliseconds.
     pub retry_ms: u64,
+    /// Time for a WebSocket's client to read or to acknowledge, in seconds.
+    pub patience_secs: u64,
 }
 
 /// Keys.
@@ -217,19 +235,6 @@ impl SecuritySettings {
         bytes
             .try_into()
             .map_err(|_| SettingsError::invalid("security.secret_key", "it must be 32 bytes in base64"))
-    }
-}
-
-impl AccessSettings {
-    /// The limits of tries to come in.
-    #[must_use]
-    pub fn throttle(&self) -> LimitSettings {
-        LimitSettings {
-            organization_factor: 10,
-            read: self.logins,
-            write: self.logins,
-            ingest: self.logins,
-        }
     }
 }
 
@@ -281,6 +286,13 @@ impl Validate for Settings {
         rpc::KeyPair::public_of(&self.security.signing_key)
             .map_err(|_| SettingsError::invalid("security.signing_key", "it must be 32 bytes in base64"))?;
         self.check_access()?;
+        self.mail.check()?;
+        rule(
+            self.roles.edge || self.roles.deliver,
+            "roles",
+            "a process that does nothing is none",
+        )?;
+        self.webhooks.check()?;
         self.check_bounds()
     }
 }
@@ -312,6 +324,7 @@ impl Settings {
             ("limits.write", self.limits.write),
             ("limits.ingest", self.limits.ingest),
             ("access.logins", access.logins),
+            ("access.strangers", access.strangers),
         ] {
             rule(
                 rate.per_minute > 0 && rate.burst > 0,
@@ -353,6 +366,11 @@ impl Settings {
             (1..=15).contains(&self.events.heartbeat_secs),
             "events.heartbeat_secs",
             "1 to 15",
+        )?;
+        rule(
+            (1..=300).contains(&self.events.patience_secs),
+            "events.patience_secs",
+            "1 to 300",
         )?;
         if u64::from(self.idempotency.lock_secs) * 1000 <= self.slowest_call_ms() {
             return Err(SettingsError::contradiction(

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MethodDescriptor, ServiceDescriptor,
-    Value,
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor,
+    ServiceDescriptor, Value,
 };
 use prost_types::FileDescriptorSet;
 
@@ -19,6 +19,9 @@ pub struct Contract {
     pool: DescriptorPool,
     annotation: ExtensionDescriptor,
 }
+
+/// Public services whose methods all stream, so that none has an annotation.
+const STREAMS_ONLY: [&str; 1] = ["devsignal.crm.v1.ExportService"];
 
 impl Contract {
     /// Reads the descriptors that this crate was built with.
@@ -62,9 +65,10 @@ impl Contract {
 
     /// The public services.
     pub fn services(&self) -> impl Iterator<Item = ServiceDescriptor> + '_ {
-        self.pool
-            .services()
-            .filter(|service| service.methods().any(|m| !self.rules(&m).is_empty()))
+        self.pool.services().filter(|service| {
+            let streams = STREAMS_ONLY.contains(&service.full_name());
+            streams || service.methods().any(|m| !self.rules(&m).is_empty())
+        })
     }
 
     /// What reflection may show: the files of the public services and what they use, without internal services.
@@ -89,7 +93,24 @@ impl Contract {
         FileDescriptorSet { file }
     }
 
-    /// The same, encoded.
+    /// The file of a message and what it uses, without any service.
+    #[must_use]
+    pub fn files_of(message: &MessageDescriptor) -> FileDescriptorSet {
+        let (mut seen, mut files) = (HashSet::new(), Vec::new());
+        collect(&message.parent_file(), &mut seen, &mut files);
+        let protos = files.iter().map(|file| {
+            let mut proto = file.file_descriptor_proto().clone();
+            proto.service.clear();
+            // Comments make most of its size, and stand in the JSON Schema.
+            proto.source_code_info = None;
+            proto
+        });
+        FileDescriptorSet {
+            file: protos.collect(),
+        }
+    }
+
+    /// What reflection may show, encoded.
     #[must_use]
     pub fn public_descriptors(&self) -> Vec<u8> {
         self.public_files().encode_to_vec()

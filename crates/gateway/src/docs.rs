@@ -22,6 +22,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
+const EVENTS: &str = "/api/v1/asyncapi.json";
 
 struct File {
     path: &'static str,
@@ -35,20 +36,27 @@ struct File {
 pub struct Docs(Arc<[File]>);
 
 impl Docs {
-    /// The pages, and this document.
+    /// The pages, and these documents: of the API, and of its events.
     #[must_use]
-    pub fn new(document: &Value) -> Self {
+    pub fn new(document: &Value, events: &Value) -> Self {
         let own = |text: &'static str| Bytes::from_static(text.as_bytes());
         let html = "text/html; charset=utf-8";
         let script = "text/javascript; charset=utf-8";
         let files = [
             (DOCUMENT, "application/json", Bytes::from(document.to_string())),
+            (EVENTS, "application/json", Bytes::from(events.to_string())),
             ("/docs", html, own(include_str!("../assets/docs.html"))),
             ("/docs/docs.js", script, own(include_str!("../assets/docs.js"))),
             (
                 "/docs/style.css",
                 "text/css; charset=utf-8",
                 own(include_str!("../assets/style.css")),
+            ),
+            ("/account", html, own(include_str!("../assets/account.html"))),
+            (
+                "/docs/account.js",
+                script,
+                own(include_str!("../assets/account.js")),
             ),
             ("/graphql", html, own(include_str!("../assets/graphql.html"))),
             (
@@ -129,11 +137,21 @@ pub fn described() -> Vec<ByHand> {
             "304": {"description": "The client has it already."},
         },
     });
+    let events = json!({
+        "operationId": "getAsyncApi", "tags": ["Events"], "summary": "The AsyncAPI document of the events",
+        "responses": {
+            "200": {"description": "The AsyncAPI 3.0 document.", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "304": {"description": "The client has it already."},
+        },
+    });
     vec![
         page(DOCUMENT, Some(document)),
+        page(EVENTS, Some(events)),
         page("/docs", None),
         page("/docs/docs.js", None),
         page("/docs/style.css", None),
         page("/docs/graphql.js", None),
+        page("/account", None),
+        page("/docs/account.js", None),
     ]
 }

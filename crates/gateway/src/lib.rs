@@ -12,6 +12,7 @@ pub mod config;
 mod contract;
 mod docs;
 mod error;
+pub mod events;
 mod graphql;
 mod grpc;
 mod health;
@@ -20,12 +21,15 @@ mod http;
 mod idempotency;
 mod ingest;
 mod limits;
+pub mod mail;
 mod metrics;
 mod openapi;
 mod receiver;
 mod secrets;
 mod stream;
 mod transcode;
+mod transfer;
+pub mod webhooks;
 
 pub use app::{Deps, Listeners, start};
 pub use config::Settings;
@@ -39,6 +43,14 @@ pub fn openapi_document() -> Result<serde_json::Value, StartError> {
     let contract = contract::Contract::load()?;
     let routes = transcode::Routes::new(&contract)?;
     Ok(openapi::document(&contract, &routes, &app::hand_routes()))
+}
+
+/// The AsyncAPI document of the events that this gateway tells, as committed in `docs/asyncapi.json`.
+///
+/// # Errors
+/// The descriptors do not hold together.
+pub fn asyncapi_document() -> Result<serde_json::Value, StartError> {
+    stream::asyncapi_document(&contract::Contract::load()?)
 }
 
 /// The GraphQL schema, as committed in `docs/schema.graphql`.

@@ -33,6 +33,7 @@ async fn main() -> anyhow::Result<()> {
     if arguments.migrate {
         store::migrate(&settings.database, &gateway::MIGRATOR).await?;
     }
+    admin::serve(admin::bind(&settings.admin).await?, metrics.clone(), &lifecycle);
     let listeners = Listeners::bind(&settings).await?;
     let deps = Deps {
         bus: Bus::connect(&settings.bus, &lifecycle, &metrics).await?,

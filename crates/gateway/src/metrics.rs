@@ -54,6 +54,10 @@ pub struct StreamMetrics {
     pub open: IntGauge,
     /// Streams that read from the broker.
     pub catching_up: IntGauge,
+    /// Events told, by interface.
+    pub told: IntCounterVec,
+    /// Ends that were not the client's, by reason.
+    pub ended: IntCounterVec,
 }
 
 impl StreamMetrics {
@@ -67,6 +71,16 @@ impl StreamMetrics {
             catching_up: metrics.gauge(
                 "event_streams_catching_up_connections",
                 "Event streams that read from the broker",
+            )?,
+            told: metrics.counter_vec(
+                "event_streams_events_total",
+                "Events told, by interface",
+                &["interface"],
+            )?,
+            ended: metrics.counter_vec(
+                "event_streams_ended_total",
+                "Streams ended by the gateway: key refused, gateway stopped, client slow, reading failed",
+                &["reason"],
             )?,
         })
     }

@@ -10,6 +10,12 @@ type Mac = Hmac<Sha256>;
 
 const NONCE_LEN: usize = 24;
 
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A key for one purpose.
 pub fn derive(secret: &[u8; 32], purpose: &str) -> [u8; 32] {
     authenticate(secret, &[purpose.as_bytes()])

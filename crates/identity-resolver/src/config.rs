@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::store::DbSettings;
+use admin::AdminSettings;
 use eventbus::BusSettings;
 use rpc::ServerSettings;
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub const DEFAULTS: &str = include_str!("../default.toml");
 pub struct Settings {
     /// The gRPC server.
     pub grpc: ServerSettings,
+    /// The operators' port, where the service is a process of its own.
+    pub admin: AdminSettings,
     /// Whom to believe.
     pub security: SecuritySettings,
     /// The batches taken in.

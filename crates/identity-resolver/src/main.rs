@@ -40,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
     if args.migrate {
         store::migrate(&settings.database, &identity_resolver::MIGRATOR).await?;
     }
+    admin::serve(admin::bind(&settings.admin).await?, metrics.clone(), &lifecycle);
     let listener = TcpListener::bind(&settings.grpc.listen).await?;
     let deps = Deps {
         stores: Stores::connect(&settings.database, &lifecycle, &metrics).await?,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::store::DbSettings;
+use admin::AdminSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventbus::BusSettings;
@@ -27,6 +28,8 @@ const SPARE_CONNECTIONS: usize = 4;
 pub struct Settings {
     /// The gRPC server.
     pub grpc: ServerSettings,
+    /// The operators' port, where the service is a process of its own.
+    pub admin: AdminSettings,
     /// Whom to believe.
     pub security: SecuritySettings,
     /// The key of sealed secrets.

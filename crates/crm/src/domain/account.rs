@@ -201,6 +201,34 @@ impl Account {
         self.touch(now);
     }
 
+    /// Gives fields their earlier values back.
+    pub fn take_back(
+        &mut self,
+        back: &super::transfer::snapshot::Snapshot,
+        now: Timestamp,
+    ) -> Change<AccountField> {
+        let before = self.clone();
+        super::transfer::snapshot::set_account(self, back);
+        if before.recorded && self.recorded {
+            return self.told(differences(&before, self), now);
+        }
+        self.touch(now);
+        Change::None
+    }
+
+    /// As if it had never been recorded. The domain stays, unseen: it leads to the same id again.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.recorded = false;
+        self.deleted_at = None;
+        self.edited.clear();
+        self.extras = Extras::default();
+        self.profile = Profile {
+            domain: self.profile.domain.take(),
+            ..Profile::default()
+        };
+        self.touch(now);
+    }
+
     /// Takes in what a person set on `other`, which turned out to be this account, where nothing is set here.
     pub fn absorb(&mut self, other: Self, now: Timestamp) -> Change<AccountField> {
         let before = self.clone();

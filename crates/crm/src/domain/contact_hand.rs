@@ -102,6 +102,32 @@ impl Contact {
         self.touch(now);
     }
 
+    /// Gives fields their earlier values back; what follows from the others is worked out anew.
+    pub fn take_back(
+        &mut self,
+        back: &super::transfer::snapshot::Snapshot,
+        now: Timestamp,
+    ) -> Change<ContactField> {
+        let before = self.clone();
+        super::transfer::snapshot::set_contact(self, back);
+        if before.recorded && self.recorded {
+            return self.settle(&before, now);
+        }
+        self.touch(now);
+        Change::None
+    }
+
+    /// As if it had never been recorded. The identities stay, unseen: they lead to the same id again.
+    pub fn forget(&mut self, now: Timestamp) {
+        let fresh = Self::unknown(self.id, now);
+        *self = Self {
+            identities: std::mem::take(&mut self.identities),
+            revision: self.revision,
+            version: self.version + 1,
+            ..fresh
+        };
+    }
+
     /// Under which id the identities are kept that a person stated: what identity-resolver lists never replaces them.
     #[must_use]
     pub fn stated_by(&self) -> ContactId {

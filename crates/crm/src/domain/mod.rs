@@ -19,6 +19,7 @@ pub mod score;
 pub mod search;
 pub mod text;
 pub mod timeline;
+pub mod transfer;
 pub mod work;
 
 /// The same instant in whole microseconds, as Postgres keeps it: what is told in an event equals what is read later.
@@ -36,6 +37,25 @@ pub enum Change<F> {
     Created,
     /// These fields have other values now.
     Updated(Vec<F>),
+}
+
+impl<F: PartialEq> Change<F> {
+    /// This change and then another one, as one.
+    #[must_use]
+    pub fn and(self, then: Self) -> Self {
+        match (self, then) {
+            (Self::Created, _) | (_, Self::Created) => Self::Created,
+            (Self::None, change) | (change, Self::None) => change,
+            (Self::Updated(mut fields), Self::Updated(more)) => {
+                for field in more {
+                    if !fields.contains(&field) {
+                        fields.push(field);
+                    }
+                }
+                Self::Updated(fields)
+            }
+        }
+    }
 }
 
 impl<F> Change<F> {

@@ -138,6 +138,30 @@ async fn one(
     Ok(Some(contact))
 }
 
+const LOCK_MANY: &str = concat!(
+    "SELECT ",
+    contact_columns!(),
+    " FROM contacts t WHERE t.org_id = $1 AND t.id = ANY($2) ORDER BY t.id FOR UPDATE"
+);
+
+/// Those of the contacts that are there, with their identities, recorded or not, locked until the end of the transaction.
+pub(super) async fn lock_many(tx: &mut Tx, scope: &OrgScope, ids: &[Uuid]) -> Result<Vec<Contact>, CrmError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<ContactRow> = sqlx::query_as(LOCK_MANY)
+        .bind(scope.uuid())
+        .bind(ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut contacts = rows
+        .into_iter()
+        .map(Contact::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
+    identity_rows::fill(tx, scope, &mut contacts).await?;
+    Ok(contacts)
+}
+
 /// Writes the contact without its identities. Whoever makes a row holds the person's lock, see [`super::people`].
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Result<(), CrmError> {
     let edited: Vec<&str> = contact.edited.iter().map(|field| field.name()).collect();

@@ -45,7 +45,12 @@ impl Records {
         .await
     }
 
-    async fn create_deal_in(&self, tx: &mut Tx, write: &Write, edit: &DealEdit) -> Result<Deal, CrmError> {
+    pub(super) async fn create_deal_in(
+        &self,
+        tx: &mut Tx,
+        write: &Write,
+        edit: &DealEdit,
+    ) -> Result<Deal, CrmError> {
         let (scope, now) = (&write.scope, self.now());
         let account = edit.account.flatten();
         check_links(tx, scope, account, edit.contacts.as_deref()).await?;
@@ -109,7 +114,7 @@ impl Records {
         .await
     }
 
-    async fn edit_deal_in(
+    pub(super) async fn edit_deal_in(
         &self,
         tx: &mut Tx,
         write: &Write,

@@ -126,7 +126,7 @@ pub(super) async fn unindex(tx: &mut Tx, scope: &OrgScope, record: Uuid) -> Resu
 }
 
 /// The names as the tags bear them; tags that are not there are made.
-async fn ensure_tags(
+pub(super) async fn ensure_tags(
     tx: &mut Tx,
     scope: &OrgScope,
     names: &[String],

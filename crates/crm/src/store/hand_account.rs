@@ -62,7 +62,7 @@ impl Records {
         .await
     }
 
-    async fn record_account(
+    pub(super) async fn record_account(
         &self,
         tx: &mut Tx,
         write: &Write,
@@ -118,7 +118,7 @@ impl Records {
         .await
     }
 
-    async fn change_account(
+    pub(super) async fn change_account(
         &self,
         tx: &mut Tx,
         write: &Write,
@@ -200,6 +200,7 @@ impl Records {
                 name: named.then(|| profile.name.clone()),
                 github_org: profile.github_org.clone(),
             }],
+            quiet: self.importing,
         };
         self.tell(tx, scope, &event, account.id.to_string(), account.updated_at)
             .await
@@ -214,7 +215,7 @@ async fn locked(tx: &mut Tx, scope: &OrgScope, id: AccountId) -> Result<Account,
 }
 
 /// Takes the lock of the draft's domain, and tells which accounts have it: id, and whether readers see it.
-async fn known_by(
+pub(super) async fn known_by(
     tx: &mut Tx,
     scope: &OrgScope,
     draft: &AccountDraft,
@@ -224,7 +225,7 @@ async fn known_by(
     };
     super::lock_keys(tx, &[format!("crm.domain {} {domain}", scope.org())]).await?;
     let rows: Vec<(uuid::Uuid, bool)> = sqlx::query_as(
-        "SELECT id, recorded FROM accounts WHERE org_id = $1 AND domain = $2 AND (recorded OR deleted_at IS NOT NULL) \
+        "SELECT id, recorded FROM accounts WHERE org_id = $1 AND domain = $2 \
          ORDER BY recorded DESC, id LIMIT 10",
     )
     .bind(scope.uuid())

@@ -21,7 +21,7 @@ use crate::error::CrmError;
 use crate::wire;
 
 /// How sure we are of what a person writes down about another.
-const STATED: f64 = 0.95;
+pub(super) const STATED: f64 = 0.95;
 
 /// A contact as a person gives it; `None` stays.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +57,29 @@ impl ContactDraft {
         };
         given.into_iter().filter_map(identity).collect()
     }
+}
+
+/// How many locks the identities of an organization share. Few enough that an import can hold all of its own at once, many enough that
+/// two who record different people seldom meet.
+const STRIPES: u32 = 256;
+
+/// The lock that an identity's stripe has. Rows of an import go to lanes by it.
+pub(crate) fn stripe_of(kind: &str, value: &str) -> u32 {
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(format!("{kind} {value}"));
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % STRIPES
+}
+
+/// The locks of identities, in the order in which they are taken.
+pub(super) fn identity_locks<'a>(
+    scope: &OrgScope,
+    identities: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Vec<String> {
+    let stripes: std::collections::BTreeSet<u32> =
+        identities.map(|(kind, value)| stripe_of(kind, value)).collect();
+    stripes
+        .into_iter()
+        .map(|stripe| format!("crm.identity {} {stripe:03}", scope.org()))
+        .collect()
 }
 
 /// What a new contact meets.
@@ -278,7 +301,7 @@ impl Records {
                 contact.delete(now);
                 contact_rows::save(tx, scope, &contact).await?;
                 extras::unindex(tx, scope, id.uuid()).await?;
-                self.tell_contact_removed(tx, scope, id, now).await?;
+                self.tell_contacts_removed(tx, scope, &[id.uuid()], now).await?;
                 let mut counts = CountChanges::default();
                 counts.note(Some(&before), Some(&contact));
                 self.apply_counts(tx, scope, counts, now).await
@@ -298,21 +321,27 @@ impl Records {
         if draft.identities().is_empty() {
             return Ok(());
         }
-        let named = contact
-            .edited
-            .contains(&crate::domain::contact::ContactField::Name);
         let event = crm::PeopleStated {
-            people: vec![crm::StatedPerson {
-                contact_id: contact.id.to_string(),
-                stated_at: Some(timestamp(self.now())),
-                identities: wire::contact(contact).identities,
-                name: named.then(|| contact.name.clone()),
-                title: contact.title.clone(),
-                company: contact.company.clone(),
-            }],
+            people: vec![stated_person(contact, self.now())],
+            quiet: self.importing,
         };
         self.tell(tx, scope, &event, contact.id.to_string(), contact.updated_at)
             .await
+    }
+}
+
+/// A person as identity-resolver is told of them.
+pub(super) fn stated_person(contact: &Contact, now: jiff::Timestamp) -> crm::StatedPerson {
+    let named = contact
+        .edited
+        .contains(&crate::domain::contact::ContactField::Name);
+    crm::StatedPerson {
+        contact_id: contact.id.to_string(),
+        stated_at: Some(timestamp(now)),
+        identities: wire::contact(contact).identities,
+        name: named.then(|| contact.name.clone()),
+        title: contact.title.clone(),
+        company: contact.company.clone(),
     }
 }
 
@@ -328,25 +357,16 @@ async fn known_by(tx: &mut Tx, scope: &OrgScope, draft: &ContactDraft) -> Result
     let mut identities = draft.identities();
     // A phone is shared by too many to tell one person.
     identities.retain(|identity| identity.kind != "phone");
-    let mut keys: Vec<String> = identities
+    let named = identities
         .iter()
-        .map(|identity| {
-            format!(
-                "crm.identity {} {} {}",
-                scope.org(),
-                identity.kind,
-                identity.value
-            )
-        })
-        .collect();
-    keys.sort();
+        .map(|identity| (identity.kind.as_str(), identity.value.as_str()));
+    let keys = identity_locks(scope, named);
     super::lock_keys(tx, &keys).await?;
     for identity in identities {
         let rows: Vec<(uuid::Uuid, bool)> = sqlx::query_as(
             "SELECT DISTINCT c.id, c.recorded FROM contact_identities i \
              JOIN contacts c ON c.org_id = i.org_id AND c.id = i.contact_id \
-             WHERE i.org_id = $1 AND i.type = $2 AND i.value = $3 AND (c.recorded OR c.deleted_at IS NOT NULL) \
-             ORDER BY c.id LIMIT 10",
+             WHERE i.org_id = $1 AND i.type = $2 AND i.value = $3 ORDER BY c.recorded DESC, c.id LIMIT 10",
         )
         .bind(scope.uuid())
         .bind(&identity.kind)

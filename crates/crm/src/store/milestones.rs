@@ -38,6 +38,10 @@ impl Records {
         if noted.rows_affected() == 0 {
             return Ok(false);
         }
+        // An import brings history: no deal moves by it.
+        if self.importing {
+            return Ok(true);
+        }
         let deals: Vec<Uuid> = sqlx::query_scalar(
             "SELECT id FROM deals WHERE org_id = $1 AND account_id = $2 AND status = 1 ORDER BY id FOR UPDATE",
         )

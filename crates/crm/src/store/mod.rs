@@ -10,6 +10,7 @@ mod account_rows;
 mod activity_rows;
 mod as_of;
 mod batch;
+mod contact_bulk;
 mod contact_counts;
 mod contact_rows;
 mod custom_fields;
@@ -22,6 +23,15 @@ mod hand_account;
 mod hand_contact;
 pub(crate) mod history;
 mod identity_rows;
+mod import_contacts;
+mod import_files;
+mod import_lane;
+mod import_records;
+mod import_relations;
+mod import_report;
+mod import_undo;
+mod import_undo_records;
+mod imports;
 mod learn_account;
 mod learn_contact;
 mod link_contact;
@@ -72,6 +82,14 @@ pub use deals::MAX_CONTACTS as MAX_DEAL_CONTACTS;
 pub use entries::About;
 pub use hand_account::AccountDraft;
 pub use hand_contact::ContactDraft;
+pub(crate) use hand_contact::stripe_of;
+pub use import_contacts::Row as ImportRow;
+pub(crate) use import_contacts::keys_of;
+pub use import_files::Found;
+pub use import_lane::{Accounts, Lane};
+pub use import_records::RecordRows;
+pub use import_report::{Reported, RowFilter};
+pub use imports::{Import, ImportEdit, Turn};
 pub use list_accounts::AccountList;
 pub use list_contacts::ContactList;
 pub use merge_contact::Merge;
@@ -97,6 +115,10 @@ pub struct Records {
     pipeline: PipelineDb,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
+    /// Whether this is the work of an import: identity-resolver is told without being asked to tell of it.
+    importing: bool,
+    /// Whether nobody else is told.
+    quiet: bool,
 }
 
 /// An event to be taken into effect once, however often it is delivered.
@@ -130,6 +152,18 @@ impl Records {
             pipeline: stores.pipeline.clone(),
             clock,
             ids,
+            importing: false,
+            quiet: false,
+        }
+    }
+
+    /// The same for an import; `tell` says whether public events are told of what it changes.
+    #[must_use]
+    pub fn importing(&self, tell: bool) -> Self {
+        Self {
+            importing: true,
+            quiet: !tell,
+            ..self.clone()
         }
     }
 

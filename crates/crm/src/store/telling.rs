@@ -2,6 +2,7 @@
 //! history.
 
 use ::store::{OrgScope, Tx};
+use contracts::crm::v1 as crm;
 use contracts::{Envelope, Event, events::v1 as events};
 use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
@@ -17,6 +18,9 @@ use crate::domain::extras::Object;
 use crate::domain::search::Document;
 use crate::error::CrmError;
 use crate::{SERVICE, wire};
+
+/// What identity-resolver needs, also of imports that nobody else is told of.
+const INTERNAL: [&str; 2] = [crm::PeopleStated::TYPE, crm::CompaniesStated::TYPE];
 
 impl Records {
     /// `account.created` or `account.updated`, if something changed.
@@ -67,6 +71,41 @@ impl Records {
             let document = changes(change, is_searched).then(|| Document::from(contact));
             history::keep(tx, scope, &*self.ids, contact.into(), document.as_ref()).await?;
         }
+        self.announce_contact(tx, scope, contact, change).await
+    }
+
+    /// The same of many contacts of one transaction.
+    pub(super) async fn tell_contacts<'c>(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)> + Clone,
+    ) -> Result<(), CrmError> {
+        let documents: Vec<Document> = changed
+            .clone()
+            .filter(|(contact, change)| looked_through(contact, change))
+            .map(|(contact, _)| Document::from(contact))
+            .collect();
+        search_rows::save_many(tx, scope, &documents, false).await?;
+        let versions: Vec<Version> = changed
+            .clone()
+            .filter(|(contact, change)| contact.recorded && changes(change, is_remembered))
+            .map(|(contact, _)| contact.into())
+            .collect();
+        history::keep_many(tx, scope, &*self.ids, &versions, false).await?;
+        for (contact, change) in changed {
+            self.announce_contact(tx, scope, contact, change).await?;
+        }
+        Ok(())
+    }
+
+    async fn announce_contact(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        contact: &Contact,
+        change: &Change<ContactField>,
+    ) -> Result<(), CrmError> {
         let message = Some(wire::contact(contact));
         match change {
             Change::None => Ok(()),
@@ -108,21 +147,28 @@ impl Records {
         self.tell(tx, scope, &event, contact.to_string(), now).await
     }
 
-    /// `contact.deleted`: the contact was removed by hand.
-    pub(super) async fn tell_contact_removed(
+    /// `contact.deleted`: the contacts were removed by hand, or with the import that made them.
+    pub(super) async fn tell_contacts_removed(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,
-        contact: ContactId,
+        contacts: &[Uuid],
         now: Timestamp,
     ) -> Result<(), CrmError> {
-        self.forget(tx, scope, Version::removed(Of::Contact, contact.uuid(), now))
-            .await?;
-        let event = events::ContactDeleted {
-            contact_id: contact.to_string(),
-            merged_into: None,
-        };
-        self.tell(tx, scope, &event, contact.to_string(), now).await
+        search_rows::remove(tx, scope, contacts).await?;
+        let removed: Vec<Version> = contacts
+            .iter()
+            .map(|contact| Version::removed(Of::Contact, *contact, now))
+            .collect();
+        history::keep_many(tx, scope, &*self.ids, &removed, false).await?;
+        for contact in contacts {
+            let event = events::ContactDeleted {
+                contact_id: contact.to_string(),
+                merged_into: None,
+            };
+            self.tell(tx, scope, &event, contact.to_string(), now).await?;
+        }
+        Ok(())
     }
 
     /// `account.deleted`.
@@ -263,6 +309,9 @@ impl Records {
         about: String,
         at: Timestamp,
     ) -> Result<(), CrmError> {
+        if self.quiet && !INTERNAL.contains(&E::TYPE) {
+            return Ok(());
+        }
         let envelope = Envelope::wrap(event, EventId::new(&*self.ids), scope.org(), about, SERVICE, at);
         eventbus::enqueue(tx, &envelope).await?;
         Ok(())
@@ -281,6 +330,11 @@ fn changes<F>(change: &Change<F>, counts: impl Fn(&F) -> bool) -> bool {
 /// Whether a change of the field makes a version: not that somebody was seen again, which would be most of all versions.
 fn is_remembered(field: &ContactField) -> bool {
     !matches!(field, ContactField::FirstSeenAt | ContactField::LastSeenAt)
+}
+
+/// Whether search has to know of the change.
+fn looked_through(contact: &Contact, change: &Change<ContactField>) -> bool {
+    contact.recorded && changes(change, is_searched)
 }
 
 /// Whether the field is looked through.

@@ -92,7 +92,14 @@ async fn serve(
     };
     wait_until_ready(lifecycle).await?;
     endpoints.write(data_dir)?;
+    crate::complain("webhooks may go to http and to addresses of this network; production refuses both");
     announce(&endpoints, data_dir, started);
+    if let Some(directory) = services::mail_directory(data_dir) {
+        crate::complain(&format!(
+            "no mail server is set (DEVSIGNAL_GATEWAY__MAIL__TRANSPORT): mails are written to {}",
+            directory.display()
+        ));
+    }
     Ok(())
 }
 

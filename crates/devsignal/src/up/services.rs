@@ -1,6 +1,8 @@
 //! All services in this process: the same settings, migrations and start as their own binaries have.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -69,7 +71,7 @@ impl Plan {
             grpc: bind(args.grpc_port.unwrap_or(0)).await?,
             admin: bind(0).await?,
         };
-        let wiring = listeners.wiring(stack, secrets)?;
+        let wiring = listeners.wiring(stack, secrets, &args.data.data_dir)?;
         let verifier = Verifier::new(
             std::slice::from_ref(&secrets.principal_public_key),
             SystemClock::shared(),
@@ -166,9 +168,9 @@ impl Plan {
         let sockets = gateway::app::Listeners {
             http: listeners.http,
             grpc: listeners.grpc,
-            admin: listeners.admin,
         };
         gateway::app::start(&all.gateway, deps, sockets)?;
+        admin::serve(listeners.admin, metrics.clone(), lifecycle);
         Ok(Running {
             http: format!("http://{}", running.0),
             grpc: running.1.to_string(),
@@ -244,7 +246,7 @@ impl AllSettings {
 }
 
 impl Listeners {
-    fn wiring(&self, stack: &Stack, secrets: &Secrets) -> anyhow::Result<Wiring> {
+    fn wiring(&self, stack: &Stack, secrets: &Secrets, data_dir: &Path) -> anyhow::Result<Wiring> {
         Ok(Wiring {
             postgres_host: stack.postgres_socket(),
             postgres_port: stack.postgres_port(),
@@ -256,9 +258,16 @@ impl Listeners {
             scoring: self.scoring.local_addr()?,
             http: self.http.local_addr()?,
             grpc: self.grpc.local_addr()?,
-            admin: self.admin.local_addr()?,
+            admin: BTreeMap::new(),
+            mail: mail_directory(data_dir),
         })
     }
+}
+
+/// Where mails go when the environment sets no other way: into files, never nowhere.
+pub fn mail_directory(data_dir: &Path) -> Option<PathBuf> {
+    let set = settings::process_env().any(|(name, _)| name == "DEVSIGNAL_GATEWAY__MAIL__TRANSPORT");
+    (!set).then(|| data_dir.join("mail"))
 }
 
 async fn bind(port: u16) -> anyhow::Result<TcpListener> {

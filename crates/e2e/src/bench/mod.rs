@@ -1,10 +1,12 @@
 //! The benchmark behind `./dev bench`: the real system under load, each figure as a ratio to a ceiling measured in the same
 //! run on the same Postgres.
 
+pub mod bare;
 pub mod ceiling;
 pub mod latency;
 pub mod lists;
 pub mod report;
+pub mod streams;
 pub mod throughput;
 
 /// To standard output.

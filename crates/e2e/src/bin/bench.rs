@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use e2e::bench::report::{Results, Row};
-use e2e::bench::{ceiling, latency, lists, say, throughput};
+use e2e::bench::{ceiling, latency, lists, say, streams, throughput};
 use e2e::system::System;
 use sqlx::postgres::PgPoolOptions;
 
@@ -37,6 +37,7 @@ enum Part {
     Batches,
     Single,
     Lists,
+    Streams,
     Soak,
 }
 
@@ -91,8 +92,12 @@ async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
         throughput::single(system, &pool, ceiling, Duration::from_secs(15), &mut results).await?;
     }
     if args.has(Part::Lists) {
-        lists::fill(&pool, &system.endpoints.org_id).await?;
+        lists::fill(system, &pool).await?;
         lists::measure(system, &mut results).await?;
+    }
+    if args.has(Part::Streams) {
+        streams::fan_out(system, &mut results).await?;
+        streams::idle(system, &mut results).await?;
     }
     if args.has(Part::Soak) && args.soak_minutes > 0 {
         throughput::soak(system, Duration::from_secs(args.soak_minutes * 60), &mut results).await?;

@@ -55,7 +55,15 @@ impl Cluster {
             Nats::start(NatsOptions::new(folder.path().join("nats")))
         );
         let (postgres, nats) = (postgres?, nats?);
-        let [signal_ingest, identity_resolver, crm, scoring, http, grpc, admin] = ports::free()?;
+        let [
+            signal_ingest,
+            identity_resolver,
+            crm,
+            scoring,
+            http,
+            grpc,
+            admin @ ..,
+        ]: [_; 6 + SERVICES.len()] = ports::free()?;
         let wiring = Wiring {
             postgres_host: "127.0.0.1".to_owned(),
             postgres_port: postgres.port(),
@@ -67,7 +75,8 @@ impl Cluster {
             scoring,
             http,
             grpc,
-            admin,
+            admin: SERVICES.iter().copied().zip(admin).collect(),
+            mail: Some(folder.path().join("mail")),
         };
         let mut cluster = Self {
             services: BTreeMap::new(),
@@ -180,6 +189,12 @@ impl Cluster {
             (ready.status().is_success() && reachable).then_some(())
         })
         .await;
+    }
+
+    /// Base URL of a service's port for operators.
+    #[must_use]
+    pub fn admin(&self, service: &str) -> String {
+        format!("http://{}", self.wiring.admin[service])
     }
 
     /// A new organization, with its first API key.

@@ -38,6 +38,8 @@ async fn every_answer_is_one_of_the_contract() {
     // The event stream does not end by itself, and tests of its own hold it.
     let only_rest = [
         "--exclude-path=/api/v1/events",
+        // It finds the id of the key that it works with in a list, and revokes it; `people` holds what revoking does.
+        "--exclude-operation-id=deleteApiKey",
         "--exclude-checks=positive_data_acceptance",
         "--phases=examples,coverage,fuzzing",
     ];

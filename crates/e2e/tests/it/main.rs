@@ -9,14 +9,18 @@
 )]
 
 mod bad_input;
+mod bola;
 mod cli;
 mod contract_fuzz;
 mod faults;
 mod github;
 mod graphql;
 mod main_job;
+mod operators;
+mod races;
 mod read_cost;
 mod records;
 mod restart;
+mod security;
 mod support;
 mod tenancy;

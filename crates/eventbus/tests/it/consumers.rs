@@ -216,7 +216,7 @@ impl Handler for Notes {
 }
 
 #[test]
-fn a_payload_of_another_organization_is_poison() {
+fn s_07_a_payload_of_another_organization_is_poison() {
     let envelope = contact(org(1));
     assert!(envelope.check_org(&org(1).to_string()).is_ok());
     for other in [org(2).to_string(), String::new(), "x".to_owned()] {

@@ -3,10 +3,13 @@
 use ids::{ApiKeyId, Clock, IdGen, OrgId};
 use jiff::Timestamp;
 use rpc::Role;
+use serde_json::json;
 use settings::Secret;
 use store::{OrgScope, StoreError, Stores, ToSqlx, Tx};
 
-use super::NewSecret;
+use super::trail::note_command;
+use super::{NewSecret, Signing};
+use crate::http::NEWEST;
 
 /// A key to be made.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct NewKey {
     pub scopes: Vec<String>,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// How its requests are signed.
+    pub signing: Signing,
 }
 
 impl NewKey {
@@ -33,6 +38,7 @@ impl NewKey {
             role: Role::Owner,
             scopes: Vec::new(),
             expires_at: None,
+            signing: Signing::None,
         }
     }
 }
@@ -56,7 +62,11 @@ pub async fn create_organization(
         .bind(clock.now().to_sqlx())
         .execute(&mut *tx)
         .await?;
-    let (_, text) = insert_key(&mut tx, org, clock.now(), ApiKeyId::new(ids), key).await?;
+    let (id, text) = insert_key(&mut tx, org, clock.now(), ApiKeyId::new(ids), key).await?;
+    let what = ("access.v1.OrganizationService/CreateOrganization", "organization");
+    let made =
+        json!({"organization": {"id": org, "name": name}, "apiKey": {"id": id, "role": role_text(key.role)}});
+    note_command(&mut tx, (clock, ids), org.uuid(), what, (org.uuid(), made)).await?;
     tx.commit().await?;
     Ok((org, text))
 }
@@ -72,10 +82,29 @@ pub async fn create_key(
     org: OrgId,
     key: &NewKey,
 ) -> Result<(ApiKeyId, Secret<String>), StoreError> {
+    let id = ApiKeyId::new(ids);
     let mut tx = stores.db.begin(&OrgScope::new(org)).await?;
-    let made = insert_key(&mut tx, org, clock.now(), ApiKeyId::new(ids), key).await?;
+    let (_, text) = insert_key(&mut tx, org, clock.now(), id, key).await?;
+    let what = ("access.v1.ApiKeyService/CreateApiKey", "api_keys");
+    let made =
+        json!({"apiKey": {"id": id, "name": key.name, "role": role_text(key.role), "scopes": key.scopes}});
+    note_command(&mut tx, (clock, ids), org.uuid(), what, (id.uuid(), made)).await?;
     tx.commit().await?;
-    Ok(made)
+    Ok((id, text))
+}
+
+/// As [`create_key`], under an id that is known already.
+pub(super) async fn create_key_as(
+    stores: &Stores,
+    clock: &dyn Clock,
+    org: OrgId,
+    id: ApiKeyId,
+    key: &NewKey,
+) -> Result<Secret<String>, StoreError> {
+    let mut tx = stores.db.begin(&OrgScope::new(org)).await?;
+    let (_, text) = insert_key(&mut tx, org, clock.now(), id, key).await?;
+    tx.commit().await?;
+    Ok(text)
 }
 
 /// Revokes a key; every gateway refuses it within five seconds. `false` when there is no such key in force.
@@ -110,8 +139,8 @@ async fn insert_key(
 ) -> Result<(ApiKeyId, Secret<String>), StoreError> {
     let secret = NewSecret::generate(&key.environment, id);
     sqlx::query(
-        "INSERT INTO api_keys (org_id, id, prefix, secret_sha256, name, role, scopes, expires_at, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO api_keys (org_id, id, prefix, secret_sha256, name, role, scopes, expires_at, created_at, version, \
+         signing, signing_sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(org.uuid())
     .bind(id.uuid())
@@ -122,6 +151,9 @@ async fn insert_key(
     .bind(&key.scopes)
     .bind(key.expires_at.map(ToSqlx::to_sqlx))
     .bind(now.to_sqlx())
+    .bind(NEWEST)
+    .bind(key.signing.stored())
+    .bind(key.signing.sealed())
     .execute(&mut **tx)
     .await?;
     Ok((id, secret.text))

@@ -21,7 +21,14 @@ const fn text(name: &'static str, column: &'static str) -> Filter {
     }
 }
 
-const ENTRIES: ListSpec = ListSpec {
+/// Named by the request, or made by it.
+const BY_RECORD: &str = "t.id IN (WITH wanted AS (SELECT {} AS id) \
+     SELECT e.id FROM audit_entries e, wanted WHERE e.org_id = t.org_id AND e.record_id = wanted.id \
+     UNION ALL SELECT o.id FROM audit_outcomes o, wanted WHERE o.org_id = t.org_id AND o.record_id = wanted.id)";
+const BY_OUTCOME: &str =
+    "EXISTS (SELECT FROM audit_outcomes o WHERE o.org_id = t.org_id AND o.id = t.id AND o.outcome = {})";
+
+pub(super) const ENTRIES: ListSpec = ListSpec {
     table: "audit_entries",
     columns: "t.*, (SELECT o.outcome FROM audit_outcomes o WHERE o.org_id = t.org_id AND o.id = t.id) AS outcome, \
               (SELECT o.after FROM audit_outcomes o WHERE o.org_id = t.org_id AND o.id = t.id) AS after, \
@@ -30,7 +37,17 @@ const ENTRIES: ListSpec = ListSpec {
     filters: &[
         text("action", "action"),
         text("resource", "resource"),
-        text("recordId", "record_id"),
+        Filter {
+            name: "recordId",
+            kind: Kind::Text,
+            matches: Match::Sql(BY_RECORD),
+        },
+        Filter {
+            name: "outcome",
+            kind: Kind::Text,
+            matches: Match::Sql(BY_OUTCOME),
+        },
+        text("actorType", "actor_type"),
         text("actorId", "actor_id"),
         text("requestId", "request_id"),
         Filter {
@@ -48,7 +65,7 @@ const ENTRIES: ListSpec = ListSpec {
     default_sort: "-createdAt",
 };
 
-struct Entry(wire::AuditEntry);
+pub(super) struct Entry(pub(super) wire::AuditEntry);
 
 fn object(value: Option<Value>) -> Option<prost_types::Struct> {
     match value {
@@ -72,6 +89,7 @@ impl FromRow<'_, PgRow> for Entry {
             record_id: named.or(answered),
             request: object(row.try_get("request")?),
             after: object(row.try_get("after")?),
+            before: object(row.try_get("before")?),
             outcome: row.try_get("outcome")?,
             address: row.try_get("address")?,
             request_id: row.try_get("request_id")?,

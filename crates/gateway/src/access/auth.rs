@@ -7,6 +7,7 @@ use store::ToSqlx as _;
 use tonic::{Request, Response, Status};
 
 use super::parts::{Api, Fault, address, digest, enter, path_id, person};
+use super::trail::Whence;
 
 #[tonic::async_trait]
 impl AuthService for Api {
@@ -14,8 +15,9 @@ impl AuthService for Api {
         &self,
         request: Request<wire::RegisterRequest>,
     ) -> Result<Response<wire::RegisterResponse>, Status> {
-        self.throttle(&address(&request), "register")?;
-        let session = Some(self.sign_up(request.into_inner()).await?);
+        self.0.throttle.check(&address(&request), "register").await?;
+        let whence = Whence::of(&request);
+        let session = Some(self.sign_up(request.into_inner(), &whence).await?);
         Ok(Response::new(wire::RegisterResponse { session }))
     }
 
@@ -23,8 +25,11 @@ impl AuthService for Api {
         &self,
         request: Request<wire::LoginRequest>,
     ) -> Result<Response<wire::LoginResponse>, Status> {
-        self.throttle(&address(&request), &request.get_ref().email.to_lowercase())?;
-        let session = Some(self.log_in(request.into_inner()).await?);
+        let (from, email) = (address(&request), request.get_ref().email.trim().to_lowercase());
+        self.0.throttle.check_person(&from, &email).await?;
+        let whence = Whence::of(&request);
+        let session = Some(self.log_in(request.into_inner(), &whence).await?);
+        self.0.throttle.came_in(&from, &email).await;
         Ok(Response::new(wire::LoginResponse { session }))
     }
 
@@ -62,8 +67,9 @@ impl AuthService for Api {
         &self,
         request: Request<wire::AcceptInvitationRequest>,
     ) -> Result<Response<wire::AcceptInvitationResponse>, Status> {
-        self.throttle(&address(&request), "invitation")?;
-        let session = Some(self.accept(request.into_inner()).await?);
+        self.0.throttle.check(&address(&request), "invitation").await?;
+        let whence = Whence::of(&request);
+        let session = Some(self.accept(request.into_inner(), &whence).await?);
         Ok(Response::new(wire::AcceptInvitationResponse { session }))
     }
 
@@ -101,8 +107,54 @@ impl AuthService for Api {
         request: Request<wire::ChangePasswordRequest>,
     ) -> Result<Response<wire::ChangePasswordResponse>, Status> {
         let user = person(&rpc::caller(&request)?)?;
-        self.throttle(&address(&request), &user.to_string())?;
+        self.0
+            .throttle
+            .check(&address(&request), &user.to_string())
+            .await?;
         self.new_password(user, request.into_inner()).await?;
         Ok(Response::new(wire::ChangePasswordResponse {}))
+    }
+
+    async fn verify_email(
+        &self,
+        request: Request<wire::VerifyEmailRequest>,
+    ) -> Result<Response<wire::VerifyEmailResponse>, Status> {
+        self.0.throttle.check(&address(&request), "verify").await?;
+        self.prove(&request.get_ref().token, &Whence::of(&request))
+            .await?;
+        Ok(Response::new(wire::VerifyEmailResponse {}))
+    }
+
+    async fn send_verification(
+        &self,
+        request: Request<wire::SendVerificationRequest>,
+    ) -> Result<Response<wire::SendVerificationResponse>, Status> {
+        let user = person(&rpc::caller(&request)?)?;
+        self.0.throttle.mail(&user.to_string()).await?;
+        self.ask_again(user).await?;
+        Ok(Response::new(wire::SendVerificationResponse {}))
+    }
+
+    async fn forgot_password(
+        &self,
+        request: Request<wire::ForgotPasswordRequest>,
+    ) -> Result<Response<wire::ForgotPasswordResponse>, Status> {
+        self.0.mailer.needed()?;
+        let from = address(&request);
+        let email = request.get_ref().email.trim().to_lowercase();
+        self.0.throttle.check(&from, "forgot").await?;
+        self.0.throttle.mail(&email).await?;
+        self.forgot(&email).await?;
+        Ok(Response::new(wire::ForgotPasswordResponse {}))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<wire::ResetPasswordRequest>,
+    ) -> Result<Response<wire::ResetPasswordResponse>, Status> {
+        self.0.throttle.check(&address(&request), "reset").await?;
+        let whence = Whence::of(&request);
+        self.reset(request.into_inner(), &whence).await?;
+        Ok(Response::new(wire::ResetPasswordResponse {}))
     }
 }

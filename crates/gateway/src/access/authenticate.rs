@@ -14,14 +14,17 @@ use ids::{ApiKeyId, Clock, OrgId};
 use jiff::{SignedDuration, Timestamp};
 use moka::{future, sync};
 use rpc::{Actor, Principal};
+use settings::Secret;
 use sqlx::Row as _;
 use store::{PipelineDb, StoreError, ToSqlx, Ts, Tx};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+use super::signing::{Claim, Signatures, Signing};
 use super::{ApiKey, Tokens, admin};
 use crate::config::AccessSettings;
 use crate::home::Home;
+use crate::http::pinned;
 use crate::limits::{Buckets, Limits};
 
 /// `last_used_at` is exact to this.
@@ -40,7 +43,11 @@ pub struct Credential {
     pub id: ApiKeyId,
     /// The key's and its organization's rate limits.
     pub buckets: Buckets,
+    /// The version of the API that the key was made for.
+    pub version: Option<&'static str>,
     secret_sha256: [u8; 32],
+    signing: Signing,
+    signing_secret: Option<Secret<Vec<u8>>>,
     expires_at: Option<Timestamp>,
     /// Set when `last_used_at` is fresh or being refreshed.
     touched: AtomicBool,
@@ -63,6 +70,14 @@ enum NotLoaded {
     Failed(ApiError),
 }
 
+/// What callers prove themselves by, beside keys.
+pub struct Proofs {
+    /// Access tokens.
+    pub(crate) tokens: Tokens,
+    /// Signed requests.
+    pub(crate) signatures: Signatures,
+}
+
 /// Turns keys into credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator {
@@ -75,6 +90,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     limits: Limits,
     tokens: Tokens,
+    signatures: Signatures,
     known: future::Cache<ApiKeyId, Arc<Credential>>,
     unknown: sync::Cache<ApiKeyId, ()>,
 }
@@ -82,12 +98,12 @@ struct Shared {
 impl Authenticator {
     /// An authenticator over the pipeline role: the organization is not known before the key is.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: &AccessSettings,
         db: PipelineDb,
         home: Home,
         clock: Arc<dyn Clock>,
-        (limits, tokens): (Limits, Tokens),
+        (limits, known_by): (Limits, Proofs),
     ) -> Self {
         let known = future::Cache::builder()
             .max_capacity(settings.cached_keys)
@@ -103,7 +119,8 @@ impl Authenticator {
                 home,
                 clock,
                 limits,
-                tokens,
+                tokens: known_by.tokens,
+                signatures: known_by.signatures,
                 known,
                 unknown,
             }),
@@ -125,8 +142,56 @@ impl Authenticator {
         if !is_key || !bool::from(credential.secret_sha256.ct_eq(&key.secret_sha256)) {
             return Err(invalid());
         }
+        if matches!(credential.signing, Signing::Required(_)) {
+            return Err(ApiError::new(
+                ErrorCode::Unauthenticated,
+                "requests by this key must be signed; send a signature, never the key",
+            ));
+        }
         self.touch(&credential);
         Ok(credential)
+    }
+
+    /// The credential of a signed request. Its nonce and its body are still to be checked.
+    ///
+    /// # Errors
+    /// `invalid_signature`, or `unavailable` when keys cannot be looked up.
+    pub(crate) async fn signed(
+        &self,
+        claim: &Claim<'_>,
+        method: &str,
+        path: &str,
+    ) -> Result<Arc<Credential>, ApiError> {
+        let found = self.by_id(claim.key).await?;
+        let secret = found.as_ref().and_then(|c| c.signing_secret.as_ref());
+        // The same work and answer for a key that there is not.
+        let nobody = [0; 32];
+        let with = secret.map_or(&nobody[..], |secret| secret.expose());
+        let verified = claim.verify(with, method, path, self.shared.clock.now());
+        let signs = secret.is_some();
+        match (found, signs, verified) {
+            (Some(credential), true, Ok(())) => {
+                self.touch(&credential);
+                Ok(credential)
+            }
+            (_, _, Err(error)) => Err(error),
+            _ => Err(ApiError::new(
+                ErrorCode::InvalidSignature,
+                "the signature is not valid",
+            )),
+        }
+    }
+
+    /// Refuses a signed request that came before.
+    ///
+    /// # Errors
+    /// `invalid_signature`.
+    pub(crate) async fn first_time(
+        &self,
+        credential: &Credential,
+        claim: &Claim<'_>,
+    ) -> Result<(), ApiError> {
+        self.shared.signatures.first_time(credential.org, claim).await
     }
 
     /// Nobody known, at a network address.
@@ -139,7 +204,10 @@ impl Authenticator {
             org_bytes: Bytes::new(),
             id: ApiKeyId(place),
             buckets: self.shared.limits.buckets(OrgId(place), ApiKeyId(place)),
+            version: None,
             secret_sha256: [0; 32],
+            signing: Signing::None,
+            signing_secret: None,
             expires_at: None,
             touched: AtomicBool::new(true),
         })
@@ -219,7 +287,7 @@ async fn load(shared: Arc<Shared>, id: ApiKeyId) -> Result<Arc<Credential>, NotL
 async fn select(shared: &Shared, id: ApiKeyId) -> Result<Option<Credential>, StoreError> {
     let mut tx = shared.db.begin().await?;
     let row = sqlx::query(
-        "SELECT org_id, secret_sha256, role, scopes, expires_at, last_used_at \
+        "SELECT org_id, secret_sha256, role, scopes, expires_at, last_used_at, signing, signing_sealed, version \
          FROM api_keys WHERE id = $1 AND revoked_at IS NULL",
     )
     .bind(id.uuid())
@@ -235,7 +303,11 @@ async fn select(shared: &Shared, id: ApiKeyId) -> Result<Option<Credential>, Sto
     let digest: Vec<u8> = row.try_get("secret_sha256")?;
     let used = row.try_get::<Option<Ts>, _>("last_used_at")?.map(Ts::to_jiff);
     let fresh = used.is_some_and(|at| shared.clock.now().duration_since(at) < TOUCH_EVERY);
+    let signing = Signing::of(row.try_get("signing")?, row.try_get("signing_sealed")?);
     Ok(Some(Credential {
+        version: Some(pinned(row.try_get("version")?)),
+        signing_secret: shared.signatures.open(id, &signing).map(Secret::new),
+        signing,
         principal: Principal {
             org: Some(org),
             actor: Actor::ApiKey(id),
@@ -281,7 +353,10 @@ async fn select_session(
         id,
         // A person has one limit, however many sessions.
         buckets: shared.limits.buckets(org, ApiKeyId(user)),
+        version: None,
         secret_sha256: [0; 32],
+        signing: Signing::None,
+        signing_secret: None,
         expires_at: Some(row.try_get::<Ts, _>("expires_at")?.to_jiff()),
         touched: AtomicBool::new(true),
     }))

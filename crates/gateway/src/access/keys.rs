@@ -13,13 +13,16 @@ use store::list::ListSpec;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::admin::{NewKey, create_key, revoke_key};
+use super::Signing;
+use super::admin::{NewKey, create_key_as, revoke_key};
 use super::organizations::{BY_AGE, BY_ROLE, list_of, time};
 use super::parts::{Api, Fault, enter, name, owners_only, path_id, role, told_role};
+use crate::http::VERSIONS;
 
 const KEYS: ListSpec = ListSpec {
     table: "api_keys",
-    columns: "t.id, t.prefix, t.name, t.role, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at",
+    columns: "t.id, t.prefix, t.name, t.role, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at, \
+              t.signing, t.version",
     condition: None,
     filters: BY_ROLE,
     sorts: BY_AGE,
@@ -42,6 +45,16 @@ impl FromRow<'_, PgRow> for Key {
             revoked_at: time(row, "revoked_at")?,
             last_used_at: time(row, "last_used_at")?,
             key: None,
+            signing: match row.try_get("signing")? {
+                "REQUIRED" => wire::Signing::Required,
+                "OPTIONAL" => wire::Signing::Optional,
+                _ => wire::Signing::None,
+            }
+            .into(),
+            signing_secret: None,
+            version: row
+                .try_get::<Option<String>, _>("version")?
+                .unwrap_or_else(|| VERSIONS[0].to_owned()),
         }))
     }
 }
@@ -88,15 +101,15 @@ impl Api {
     async fn key(&self, scope: &OrgScope, id: ApiKeyId) -> Result<wire::ApiKey, Fault> {
         let mut tx = self.0.stores.db.begin(scope).await?;
         let row = sqlx::query_as::<_, Key>(
-            "SELECT t.id, t.prefix, t.name, t.role, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at \
-             FROM api_keys t WHERE t.org_id = $1 AND t.id = $2",
+            "SELECT t.id, t.prefix, t.name, t.role, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at, \
+             t.signing, t.version FROM api_keys t WHERE t.org_id = $1 AND t.id = $2",
         )
         .bind(scope.uuid())
         .bind(id.uuid())
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(row.0)
+        Ok(row.ok_or_else(|| ApiError::not_found("key"))?.0)
     }
 
     async fn new_key(
@@ -109,16 +122,30 @@ impl Api {
         if expires_at.is_some_and(|at| at <= self.0.clock.now()) {
             return Err(ApiError::invalid("/expiresAt", "in_past", "a time in the future").into());
         }
+        let id = ApiKeyId(self.0.ids.next());
+        let (signing, signing_secret) = match asked.signing() {
+            wire::Signing::Unspecified | wire::Signing::None => (Signing::None, None),
+            wanted => {
+                let (text, sealed) = self.0.signatures.secret(id).ok_or_else(ApiError::internal)?;
+                let signing = match wanted {
+                    wire::Signing::Required => Signing::Required(sealed),
+                    _ => Signing::Optional(sealed),
+                };
+                (signing, Some(text))
+            }
+        };
         let new = NewKey {
+            signing,
             name: name("/name", &asked.name)?,
             environment: self.0.environment.clone(),
             role,
             scopes: asked.scopes,
             expires_at,
         };
-        let (id, text) = create_key(&self.0.stores, &*self.0.clock, &*self.0.ids, scope.org(), &new).await?;
+        let text = create_key_as(&self.0.stores, &*self.0.clock, scope.org(), id, &new).await?;
         Ok(wire::ApiKey {
             key: Some(text.expose().clone()),
+            signing_secret,
             ..self.key(scope, id).await?
         })
     }
@@ -140,6 +167,16 @@ impl ApiKeyService for Api {
             has_more: page.has_more,
             total_count: page.total_count,
         }))
+    }
+
+    async fn get_api_key(
+        &self,
+        request: Request<wire::GetApiKeyRequest>,
+    ) -> Result<Response<wire::GetApiKeyResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = ApiKeyId(path_id(&request.get_ref().api_key_id, "key")?);
+        let api_key = Some(self.key(&scope, id).await?);
+        Ok(Response::new(wire::GetApiKeyResponse { api_key }))
     }
 
     async fn create_api_key(

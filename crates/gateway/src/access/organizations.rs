@@ -3,8 +3,8 @@
 use contracts::access::v1 as wire;
 use contracts::access::v1::organization_service_server::OrganizationService;
 use contracts::convert;
-use errors::{ApiError, ErrorCode};
-use rpc::{Caller, Role};
+use errors::ApiError;
+use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
 use store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
@@ -12,12 +12,9 @@ use store::{OrgScope, ToSqlx as _, Ts};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::admin::{role_of, role_text};
-use super::parts::{
-    Api, Fault, email, enter, later, name, owners_only, path_id, person, role, secret, told_role,
-};
+use super::parts::{Api, Fault, email, enter, name, owners_only, path_id, person, role, told_role};
+use super::trail::{Deed, Whence};
 
-const INVITED_DAYS: i64 = 7;
 const ROLES: &[&str] = &["OWNER", "ADMIN", "MEMBER", "VIEWER"];
 pub(super) const BY_ROLE: &[Filter] = &[Filter {
     name: "role",
@@ -43,15 +40,16 @@ const MEMBERS: ListSpec = ListSpec {
 
 const INVITATIONS: ListSpec = ListSpec {
     table: "invitations",
-    columns: "t.id, t.email, t.role, t.created_at, t.expires_at",
+    columns: "t.id, t.email, t.role, t.created_at, t.expires_at, t.mail_id, \
+              (SELECT m.outcome FROM mails m WHERE m.id = t.mail_id) AS outcome",
     condition: Some("t.ended_at IS NULL"),
     filters: BY_ROLE,
     sorts: BY_AGE,
     default_sort: "-createdAt",
 };
 
-struct Member(wire::Member);
-struct Invitation(wire::Invitation);
+pub(super) struct Member(pub(super) wire::Member);
+pub(super) struct Invitation(pub(super) wire::Invitation);
 
 /// A stored time, as told.
 pub(super) fn time(row: &PgRow, column: &str) -> Result<Option<prost_types::Timestamp>, sqlx::Error> {
@@ -80,111 +78,24 @@ impl FromRow<'_, PgRow> for Invitation {
             created_at: time(row, "created_at")?,
             expires_at: time(row, "expires_at")?,
             token: None,
+            mail: mail_state(row)?.into(),
         }))
     }
 }
 
+/// What became of an invitation's mail.
+fn mail_state(row: &PgRow) -> Result<wire::MailState, sqlx::Error> {
+    let mail: Option<Uuid> = row.try_get("mail_id")?;
+    let outcome: Option<String> = row.try_get("outcome")?;
+    Ok(match (mail, outcome.as_deref()) {
+        (None, _) => wire::MailState::None,
+        (Some(_), None) => wire::MailState::Queued,
+        (Some(_), Some("sent")) => wire::MailState::Sent,
+        (Some(_), Some(_)) => wire::MailState::Failed,
+    })
+}
+
 impl Api {
-    async fn organization(
-        &self,
-        scope: &OrgScope,
-        new_name: Option<String>,
-    ) -> Result<wire::Organization, Fault> {
-        let mut tx = self.0.stores.db.begin(scope).await?;
-        let row = sqlx::query(
-            "UPDATE organizations SET name = COALESCE($2, name) WHERE org_id = $1 RETURNING org_id, name, created_at",
-        )
-        .bind(scope.uuid())
-        .bind(new_name)
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(wire::Organization {
-            id: row.try_get::<Uuid, _>("org_id")?.to_string(),
-            name: row.try_get("name")?,
-            created_at: time(&row, "created_at")?,
-        })
-    }
-
-    /// Changes or takes out a member. The rows of all owners are locked, so that of two who would leave none, one fails.
-    async fn change_member(
-        &self,
-        by: &Caller,
-        scope: &OrgScope,
-        user: Uuid,
-        to: Option<Role>,
-    ) -> Result<Option<Member>, Fault> {
-        let mut tx = self.0.stores.db.begin(scope).await?;
-        let owners =
-            sqlx::query("SELECT id FROM members WHERE org_id = $1 AND role = 'OWNER' ORDER BY id FOR UPDATE")
-                .bind(scope.uuid())
-                .fetch_all(&mut *tx)
-                .await?;
-        let row = sqlx::query("SELECT role FROM members WHERE org_id = $1 AND id = $2 FOR UPDATE")
-            .bind(scope.uuid())
-            .bind(user)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let row = row.ok_or_else(|| ApiError::not_found("member"))?;
-        let is = role_of(row.try_get("role")?);
-        owners_only(by, is)?;
-        if is == Role::Owner && to != Some(Role::Owner) && owners.len() == 1 {
-            return Err(
-                ApiError::new(ErrorCode::Conflict, "an organization keeps at least one OWNER").into(),
-            );
-        }
-        let Some(to) = to else {
-            sqlx::query("DELETE FROM members WHERE org_id = $1 AND id = $2")
-                .bind(scope.uuid())
-                .bind(user)
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query("UPDATE sessions SET revoked_at = $3 WHERE organization = $1 AND user_id = $2 AND revoked_at IS NULL")
-                .bind(scope.uuid())
-                .bind(user)
-                .bind(self.0.clock.now().to_sqlx())
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            return Ok(None);
-        };
-        let member = sqlx::query_as::<_, Member>(
-            "UPDATE members t SET role = $3 FROM users u WHERE t.org_id = $1 AND t.id = $2 AND u.id = t.id \
-             RETURNING t.id, t.role, t.created_at, u.email, u.name",
-        )
-        .bind(scope.uuid())
-        .bind(user)
-        .bind(role_text(to))
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Some(member))
-    }
-
-    async fn invite(&self, scope: &OrgScope, email: String, role: Role) -> Result<wire::Invitation, Fault> {
-        let (token, stored) = secret("dsi_");
-        let now = self.0.clock.now();
-        let mut tx = self.0.stores.db.begin(scope).await?;
-        let row = sqlx::query_as::<_, Invitation>(
-            "INSERT INTO invitations AS t (org_id, id, email, role, token_sha256, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING t.id, t.email, t.role, t.created_at, t.expires_at",
-        )
-        .bind(scope.uuid())
-        .bind(self.0.ids.next())
-        .bind(email)
-        .bind(role_text(role))
-        .bind(&stored[..])
-        .bind(now.to_sqlx())
-        .bind(later(now, INVITED_DAYS).to_sqlx())
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(wire::Invitation {
-            token: Some(token),
-            ..row.0
-        })
-    }
-
     /// A page of a list of this package.
     pub(super) async fn list<T>(
         &self,
@@ -242,11 +153,20 @@ impl OrganizationService for Api {
         &self,
         request: Request<wire::CreateOrganizationRequest>,
     ) -> Result<Response<wire::CreateOrganizationResponse>, Status> {
-        let owner = person(&rpc::caller(&request)?)?;
+        let (owner, whence) = (person(&rpc::caller(&request)?)?, Whence::of(&request));
         let name = name("/name", &request.get_ref().name)?;
         let work = async {
             let mut tx = self.0.stores.pipeline.begin().await?;
             let org = self.insert_organization(&mut tx, &name, owner).await?;
+            let id = org.to_string();
+            let deed = Deed {
+                org,
+                user: owner,
+                role: "OWNER",
+                method: "OrganizationService/CreateOrganization",
+                made: Some((&id, json!({"organization": {"id": org, "name": name}}))),
+            };
+            self.note(&mut tx, deed, &whence).await?;
             tx.commit().await?;
             self.organization(&OrgScope::new(org.into()), None).await
         };
@@ -267,6 +187,18 @@ impl OrganizationService for Api {
             next_cursor: page.next_cursor,
             has_more: page.has_more,
             total_count: page.total_count,
+        }))
+    }
+
+    async fn get_member(
+        &self,
+        request: Request<wire::GetMemberRequest>,
+    ) -> Result<Response<wire::GetMemberResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = path_id(&request.get_ref().user_id, "user")?;
+        let member = self.one::<Member>(&scope, &MEMBERS, id, "member").await?;
+        Ok(Response::new(wire::GetMemberResponse {
+            member: Some(member.0),
         }))
     }
 
@@ -310,6 +242,20 @@ impl OrganizationService for Api {
         }))
     }
 
+    async fn get_invitation(
+        &self,
+        request: Request<wire::GetInvitationRequest>,
+    ) -> Result<Response<wire::GetInvitationResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = path_id(&request.get_ref().invitation_id, "invitation")?;
+        let invitation = self
+            .one::<Invitation>(&scope, &INVITATIONS, id, "invitation")
+            .await?;
+        Ok(Response::new(wire::GetInvitationResponse {
+            invitation: Some(invitation.0),
+        }))
+    }
+
     async fn create_invitation(
         &self,
         request: Request<wire::CreateInvitationRequest>,
@@ -318,7 +264,7 @@ impl OrganizationService for Api {
         let role = role(request.get_ref().role)?;
         owners_only(&caller, role)?;
         let email = email(&request.get_ref().email)?;
-        let invitation = Some(self.invite(&scope, email, role).await?);
+        let invitation = Some(self.invite(&caller, &scope, email, role).await?);
         Ok(Response::new(wire::CreateInvitationResponse { invitation }))
     }
 

@@ -12,10 +12,13 @@ use store::{OrgScope, StoreError, Stores};
 use tonic::{Request, Status};
 use uuid::Uuid;
 
+use super::authenticate::Proofs;
 use super::password::Passwords;
+use super::signing::Signatures;
+use super::throttle::Throttle;
 use super::token::Tokens;
 use crate::backends::ADDRESS_KEY;
-use crate::limits::Limits;
+use crate::mail::Mailer;
 
 /// Dependencies. Shared by the services.
 pub struct Parts {
@@ -29,10 +32,25 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Access tokens.
     pub tokens: Tokens,
-    /// Tries to come in, per address and per address and person.
-    pub throttle: Limits,
+    /// Tries to come in.
+    pub throttle: Throttle,
+    /// Mail.
+    pub mailer: Mailer,
+    /// Signatures of requests.
+    pub signatures: Signatures,
     /// Second part of new keys' text.
     pub environment: String,
+}
+
+impl Parts {
+    /// What callers prove themselves by.
+    #[must_use]
+    pub fn proofs(&self) -> Proofs {
+        Proofs {
+            tokens: self.tokens.clone(),
+            signatures: self.signatures.clone(),
+        }
+    }
 }
 
 /// A service of this package. Cheap to clone.
@@ -158,6 +176,16 @@ pub(super) fn told_role(stored: &str) -> i32 {
         "ADMIN" => wire::Role::Admin.into(),
         "MEMBER" => wire::Role::Member.into(),
         _ => wire::Role::Viewer.into(),
+    }
+}
+
+/// A told role, as stored.
+pub(super) fn stored_role(told: i32) -> &'static str {
+    match wire::Role::try_from(told) {
+        Ok(wire::Role::Owner) => "OWNER",
+        Ok(wire::Role::Admin) => "ADMIN",
+        Ok(wire::Role::Member) => "MEMBER",
+        _ => "VIEWER",
     }
 }
 

@@ -1,11 +1,15 @@
-//! The access services as one more service behind the gateway's edge, so that REST, gRPC and GraphQL have one way to them.
+//! The gateway's own services as one more service behind the gateway's edge, so that REST, gRPC and GraphQL have one way to them.
 
 use std::sync::Arc;
 
 use contracts::access::v1::api_key_service_server::ApiKeyServiceServer;
 use contracts::access::v1::audit_service_server::AuditServiceServer;
 use contracts::access::v1::auth_service_server::AuthServiceServer;
+use contracts::access::v1::batch_service_server::BatchServiceServer;
 use contracts::access::v1::organization_service_server::OrganizationServiceServer;
+use contracts::events::v1::event_service_server::EventServiceServer;
+use contracts::webhooks::v1::webhook_delivery_service_server::WebhookDeliveryServiceServer;
+use contracts::webhooks::v1::webhook_service_server::WebhookServiceServer;
 use lifecycle::Lifecycle;
 use rpc::{KeyPair, Server, ServerSettings, Verifier};
 use telemetry::Metrics;
@@ -14,6 +18,8 @@ use tokio::net::TcpListener;
 use super::parts::{Api, Parts};
 use crate::config::SecuritySettings;
 use crate::error::StartError;
+use crate::stream::EventApi;
+use crate::webhooks;
 
 /// Takes a free port of this machine alone; callers need a principal that this gateway signed.
 ///
@@ -31,7 +37,7 @@ pub fn listen() -> Result<(TcpListener, String), StartError> {
 /// # Errors
 /// The key or a metric cannot be used.
 pub fn serve(
-    parts: Parts,
+    (parts, events, webhooks): (Parts, EventApi, webhooks::Api),
     listener: TcpListener,
     security: &SecuritySettings,
     metrics: &Metrics,
@@ -50,7 +56,11 @@ pub fn serve(
         .add(AuthServiceServer::new(api.clone()))
         .add(OrganizationServiceServer::new(api.clone()))
         .add(ApiKeyServiceServer::new(api.clone()))
+        .add(BatchServiceServer::new(api.clone()))
         .add(AuditServiceServer::new(api))
+        .add(EventServiceServer::new(events))
+        .add(WebhookServiceServer::new(webhooks.clone()))
+        .add(WebhookDeliveryServiceServer::new(webhooks))
         .serve(listener, lifecycle);
     Ok(())
 }

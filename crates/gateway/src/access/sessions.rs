@@ -5,14 +5,17 @@
 
 use contracts::access::v1 as wire;
 use errors::{ApiError, ErrorCode};
-use ids::{ApiKeyId, OrgId, derived};
+use serde_json::json;
 use sqlx::Row as _;
 use store::{ToSqlx as _, Tx};
 use uuid::Uuid;
 
-use super::parts::{Api, Fault, digest, email, later, name, password, path_id, secret, told_role};
+use super::parts::{
+    Api, Fault, digest, email, later, name, password, path_id, secret, stored_role, told_role,
+};
+use super::telling::Became;
 use super::token::LIFETIME_SECS;
-use crate::limits::Class;
+use super::trail::{Deed, Whence};
 
 /// A session ends so many days after it began, whatever is done in it.
 const SESSION_DAYS: i64 = 30;
@@ -25,16 +28,6 @@ fn refused() -> Fault {
 }
 
 impl Api {
-    /// One try to come in, from an address, as somebody.
-    pub(super) fn throttle(&self, address: &str, who: &str) -> Result<(), ApiError> {
-        let place = derived(Uuid::nil(), address);
-        let buckets = self
-            .0
-            .throttle
-            .buckets(OrgId(place), ApiKeyId(derived(place, who)));
-        buckets.take(Class::Write).check()
-    }
-
     pub(super) async fn begin_session(
         &self,
         tx: &mut Tx,
@@ -118,6 +111,7 @@ impl Api {
             .bind(now)
             .execute(&mut **tx)
             .await?;
+        self.tell_organization(tx, org, true).await?;
         self.insert_member(tx, org, owner, "OWNER").await?;
         Ok(org)
     }
@@ -132,7 +126,11 @@ impl Api {
         .bind(self.0.clock.now().to_sqlx())
         .execute(&mut **tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        let joined = done.rows_affected() == 1;
+        if joined {
+            self.tell_member(tx, org, user, Became::Joined).await?;
+        }
+        Ok(joined)
     }
 
     /// The user with an address, if this is their password.
@@ -152,7 +150,11 @@ impl Api {
         Ok(user.filter(|_| matches))
     }
 
-    pub(super) async fn log_in(&self, asked: wire::LoginRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn log_in(
+        &self,
+        asked: wire::LoginRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let wanted = asked
             .organization_id
             .as_deref()
@@ -162,6 +164,14 @@ impl Api {
         let user = self.proven(&email, &asked.password).await?.ok_or_else(refused)?;
         let mut tx = self.0.stores.pipeline.begin().await?;
         let session = self.in_organization(&mut tx, user, wanted).await?;
+        let deed = Deed {
+            org: path_id(&session.organization_id, "organization")?,
+            user,
+            role: stored_role(session.role),
+            method: "AuthService/Login",
+            made: None,
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
         Ok(session)
     }
@@ -225,7 +235,11 @@ impl Api {
         Ok(session)
     }
 
-    pub(super) async fn accept(&self, asked: wire::AcceptInvitationRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn accept(
+        &self,
+        asked: wire::AcceptInvitationRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let now = self.0.clock.now().to_sqlx();
         let mut tx = self.0.stores.pipeline.begin().await?;
         let row = sqlx::query(
@@ -265,17 +279,36 @@ impl Api {
         let (org, role): (Uuid, String) = (ended.try_get("org_id")?, ended.try_get("role")?);
         let user = match user {
             Err(known) => known,
-            Ok((name, stored)) => self.insert_user(&mut tx, &invited, &name, &stored).await?,
+            Ok((name, stored)) => {
+                let user = self.insert_user(&mut tx, &invited, &name, &stored).await?;
+                // Who invites has seen the token too: it proves nothing.
+                self.ask_for_proof(&mut tx, &invited, &name).await?;
+                user
+            }
         };
         if !self.insert_member(&mut tx, org, user, &role).await? {
             return Err(ApiError::new(ErrorCode::Conflict, "already a member").into());
         }
         let session = self.begin_session(&mut tx, user, org, &role).await?;
+        let member = json!({"member": {"id": user, "email": invited, "role": role}});
+        let deed = Deed {
+            org,
+            user,
+            role: &role,
+            method: "AuthService/AcceptInvitation",
+            made: Some((&user.to_string(), member)),
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(session)
     }
 
-    pub(super) async fn sign_up(&self, asked: wire::RegisterRequest) -> Result<wire::Session, Fault> {
+    pub(super) async fn sign_up(
+        &self,
+        asked: wire::RegisterRequest,
+        whence: &Whence,
+    ) -> Result<wire::Session, Fault> {
         let (email, person) = (email(&asked.email)?, name("/name", &asked.name)?);
         let organization = name("/organizationName", &asked.organization_name)?;
         let stored = self
@@ -287,16 +320,29 @@ impl Api {
         let user = self.insert_user(&mut tx, &email, &person, &stored).await?;
         let org = self.insert_organization(&mut tx, &organization, user).await?;
         let session = self.begin_session(&mut tx, user, org, "OWNER").await?;
+        self.ask_for_proof(&mut tx, &email, &person).await?;
+        let made = json!({"member": {"id": user, "email": email, "name": person, "role": "OWNER"},
+                          "organization": {"id": org, "name": organization}});
+        let deed = Deed {
+            org,
+            user,
+            role: "OWNER",
+            method: "AuthService/Register",
+            made: Some((&user.to_string(), made)),
+        };
+        self.note(&mut tx, deed, whence).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(session)
     }
 
     pub(super) async fn me(&self, user: Uuid) -> Result<wire::Me, Fault> {
         let mut tx = self.0.stores.pipeline.begin().await?;
-        let row = sqlx::query("SELECT email, name FROM users WHERE id = $1")
-            .bind(user)
-            .fetch_one(&mut *tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT email, name, verified_at IS NOT NULL AS verified FROM users WHERE id = $1")
+                .bind(user)
+                .fetch_one(&mut *tx)
+                .await?;
         let rows = sqlx::query(
             "SELECT m.org_id, m.role, o.name FROM members m JOIN organizations o USING (org_id) \
              WHERE m.id = $1 ORDER BY m.created_at, m.org_id LIMIT 1000",
@@ -317,6 +363,7 @@ impl Api {
             email: row.try_get("email")?,
             name: row.try_get("name")?,
             organizations: organizations.collect::<Result<_, sqlx::Error>>()?,
+            email_verified: row.try_get("verified")?,
         })
     }
 
@@ -342,17 +389,9 @@ impl Api {
             .await?
             .ok_or_else(wrong)?;
         let mut tx = self.0.stores.pipeline.begin().await?;
-        sqlx::query("UPDATE users SET password = $2 WHERE id = $1")
-            .bind(user)
-            .bind(&stored[..])
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL")
-            .bind(user)
-            .bind(self.0.clock.now().to_sqlx())
-            .execute(&mut *tx)
-            .await?;
+        self.set_password(&mut tx, user, &stored).await?;
         tx.commit().await?;
+        self.0.mailer.poke();
         Ok(())
     }
 }

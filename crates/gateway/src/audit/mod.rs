@@ -4,7 +4,11 @@
 //! after the answer: a crash between leaves an entry without an outcome, and never a write without an entry. Must not:
 //! hold a secret; change or delete what it holds.
 
+mod before;
+mod note;
 mod redact;
+
+pub(crate) use note::{Note, note};
 
 use std::sync::Arc;
 
@@ -18,7 +22,12 @@ use serde_json::Value;
 use store::{Db, OrgScope, StoreError, ToSqlx as _};
 use uuid::Uuid;
 
+use crate::backends::Backends;
+use crate::contract::Contract;
+use crate::error::StartError;
 use crate::home::Home;
+use crate::transcode::Routes;
+use before::Befores;
 use redact::{record_of, told};
 
 /// Writes the log. Cheap to clone.
@@ -31,6 +40,7 @@ struct Inner {
     pool: DescriptorPool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
+    befores: Befores,
 }
 
 /// A write, before it is asked for.
@@ -57,25 +67,36 @@ pub struct Open {
 
 impl Audit {
     /// A log in this schema.
-    #[must_use]
-    pub fn new(db: Db, home: Home, pool: DescriptorPool, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Self {
-        Self(Arc::new(Inner {
+    ///
+    /// # Errors
+    /// The contract does not hold together.
+    pub fn new(
+        db: Db,
+        home: Home,
+        contract: &Contract,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGen>,
+    ) -> Result<Self, StartError> {
+        let pool = contract.pool().clone();
+        Ok(Self(Arc::new(Inner {
+            befores: Befores::new(&pool, &Routes::new(contract)?),
             db,
             home,
             pool,
             clock,
             ids,
-        }))
+        })))
     }
 
-    /// Whether calls of a method are kept: writes, signals aside, which are kept whole elsewhere.
+    /// Whether calls of a method are kept: writes; signals aside, which are kept whole elsewhere, and
+    /// positions in the events, which change no record.
     #[must_use]
     pub fn keeps(method: &str, principal: &Principal) -> bool {
         let rule = rule_of(method);
         principal.org.is_some()
             && rule.is_some_and(|rule| match rule.permission {
                 Permission::Write | Permission::Admin | Permission::Owner | Permission::Self_ => {
-                    rule.resource != "signals" && !reads(method)
+                    !matches!(rule.resource, "signals" | "event_positions") && !reads(method)
                 }
                 Permission::Public | Permission::Read | Permission::System => false,
             })
@@ -85,7 +106,7 @@ impl Audit {
     ///
     /// # Errors
     /// `unavailable`: the log cannot be written, so nothing may be changed.
-    pub async fn open(&self, asked: Asked<'_>) -> Result<Option<Open>, ApiError> {
+    pub async fn open(&self, asked: Asked<'_>, backends: &Backends) -> Result<Option<Open>, ApiError> {
         let (Some(org), true) = (asked.principal.org, Self::keeps(asked.method, asked.principal)) else {
             return Ok(None);
         };
@@ -99,17 +120,27 @@ impl Audit {
         let request = types
             .as_ref()
             .map_or(Value::Null, |(input, _)| told(input, asked.message));
+        let befores = &self.0.befores;
+        let before = match &types {
+            Some((input, _)) => {
+                let what = (asked.method, asked.request_id);
+                Box::pin(befores.read(backends, org, what, input, asked.message)).await
+            }
+            None => None,
+        };
         let role = serde_json::to_value(asked.principal.role).unwrap_or_default();
         let (id, now) = (self.0.ids.next(), self.0.clock.now().to_sqlx());
         let action = asked.method.trim_start_matches("/devsignal.").to_owned();
         let resource = rule_of(asked.method).map_or("", |rule| rule.resource);
-        let (record, address) = (record_of(&request), asked.address.to_owned());
+        let record = befores.names(asked.method).and_then(|name| request.get(name));
+        let record = record.and_then(Value::as_str).map(str::to_owned);
+        let address = asked.address.to_owned();
         let (request_id, db) = (asked.request_id.to_owned(), self.0.db.clone());
         let work = async move {
             let mut tx = db.begin(&OrgScope::new(org)).await?;
             sqlx::query(
                 "INSERT INTO audit_entries (org_id, id, created_at, actor_type, actor_id, role, action, resource, \
-                 record_id, request, address, request_id) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+                 record_id, request, address, request_id, before) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
             )
             .bind(org.uuid())
             .bind(id)
@@ -123,6 +154,7 @@ impl Audit {
             .bind(request)
             .bind(address)
             .bind(request_id)
+            .bind(before)
             .execute(&mut *tx)
             .await?;
             tx.commit().await

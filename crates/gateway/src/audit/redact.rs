@@ -5,7 +5,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value};
 
 /// Larger messages are told by their size only.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 1 << 20;
 /// Parts of names whose values are left out.
 const SECRETS: [&str; 4] = ["password", "secret", "token", "credential"];
 
@@ -28,8 +28,9 @@ fn redact(json: &mut Value) {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
                 let lower = name.to_lowercase();
-                // `key` is the text of an API key; `fieldKey` and such are names.
-                let hidden = lower == "key" || SECRETS.iter().any(|part| lower.contains(part));
+                // `headers` are those of a webhook, with credentials. `key` is the text of an API key; `fieldKey` and such are names.
+                let hidden =
+                    lower == "key" || lower == "headers" || SECRETS.iter().any(|part| lower.contains(part));
                 if hidden && (value.is_string() || value.is_array() || value.is_object()) {
                     *value = Value::from("[redacted]");
                 } else {
@@ -44,15 +45,11 @@ fn redact(json: &mut Value) {
     }
 }
 
-/// The id of the record that a request or an answer is about: of the answer's one record, or of the path.
+/// The id of an answer's one record.
 pub(super) fn record_of(json: &Value) -> Option<String> {
     let fields = json.as_object()?;
     let own = fields.values().find_map(|v| v.get("id").and_then(Value::as_str));
-    let named = || {
-        let id = fields.iter().find(|(name, _)| name.ends_with("Id"));
-        id.and_then(|(_, value)| value.as_str())
-    };
-    own.or_else(named).map(str::to_owned)
+    own.map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -73,12 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn the_record_is_the_answers_or_the_paths() {
+    fn the_record_is_the_answers() {
         assert_eq!(record_of(&json!({"deal": {"id": "d"}})).as_deref(), Some("d"));
-        assert_eq!(
-            record_of(&json!({"dealId": "e", "name": "n"})).as_deref(),
-            Some("e")
-        );
         assert_eq!(record_of(&json!({"name": "n"})), None);
     }
 }

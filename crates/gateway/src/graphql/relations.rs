@@ -47,6 +47,9 @@ pub enum Reads {
     Owner,
 }
 
+/// Reads members, for owners.
+pub const MEMBERS: &str = "devsignal.access.v1.BatchService.BatchGetMembers";
+
 /// All relations. One whose method or message is not in the contract is left out.
 pub const RELATIONS: &[Relation] = &[
     Relation {

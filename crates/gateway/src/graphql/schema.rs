@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::errors::{contained, of_api};
 use super::loader::{Batched, Key, Loader, none};
-use super::relations::{self, DEFAULT_OF_EACH, MAX_OF_EACH, RELATIONS, Reads, Relation};
+use super::relations::{self, DEFAULT_OF_EACH, MAX_OF_EACH, MEMBERS, RELATIONS, Reads, Relation};
 use super::root;
 use super::types::{Node, Shape, Types, give, read};
 use crate::access::Credential;
@@ -129,12 +129,14 @@ fn relate(
             let ty = TypeRef::named("DateTime");
             Some(read(relation.field, relation.from, ty, Shape::Leaf))
         }
-        Reads::Owner => {
+        Reads::Owner => relations::method(pool, MEMBERS).map(|method| {
+            let key = Some("id");
+            let at = index_of(methods, Batched { method, key });
             let ty = TypeRef::named(types.owner());
-            Some(Field::new(relation.field, ty, move |ctx| {
-                FieldFuture::new(async move { Ok(owner(&ctx, relation)) })
-            }))
-        }
+            Field::new(relation.field, ty, move |ctx| {
+                FieldFuture::new(async move { contained(&ctx, owner(&ctx, relation, at).await) })
+            })
+        }),
         Reads::One { method, key, pick } => relations::method(pool, method).and_then(|method| {
             let Kind::Message(record) = relations::records(&method, false)?.kind() else {
                 return None;
@@ -206,17 +208,17 @@ async fn load(
     found.transpose().map_err(|error| of_api(&error))
 }
 
-/// A user as far as the record knows them: by id.
-fn owner(ctx: &ResolverContext<'_>, relation: &Relation) -> Option<FieldValue<'static>> {
-    let node = ctx.parent_value.downcast_ref::<Node>()?;
-    let id = node
-        .0
-        .get(relation.from)
-        .and_then(Json::as_str)
-        .filter(|id| !id.is_empty())?;
-    Some(FieldValue::owned_any(Node(Arc::new(
-        serde_json::json!({ "id": id }),
-    ))))
+/// A user: the id that the record has, and the name of the member, if it is one.
+async fn owner(ctx: &ResolverContext<'_>, relation: &Relation, members: usize) -> Resolved {
+    let node = ctx.parent_value.try_downcast_ref::<Node>()?;
+    let id = node.0.get(relation.from).and_then(Json::as_str);
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    let member = load(ctx, relation, members, 0).await?;
+    let name = member.and_then(|member| member.get("name").cloned());
+    let user = serde_json::json!({ "id": id, "name": name });
+    Ok(Some(FieldValue::owned_any(Node(Arc::new(user)))))
 }
 
 async fn one(ctx: &ResolverContext<'_>, relation: &Relation, batched: usize, pick: Option<&str>) -> Resolved {

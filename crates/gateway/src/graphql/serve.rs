@@ -114,7 +114,12 @@ impl Graphql {
                 context
                     .standing
                     .set(charge(&caller, checked.weighed, true)?.or(context.standing.get()));
-                self.run(checked, caller, context.id().to_owned()).await?
+                self.run(
+                    checked,
+                    caller,
+                    (context.id().to_owned(), context.address.clone()),
+                )
+                .await?
             }
         };
         let body = serde_json::to_vec(&response).map_err(|_| ApiError::internal())?;
@@ -145,9 +150,9 @@ impl Graphql {
         &self,
         checked: Checked,
         caller: Arc<Credential>,
-        request_id: String,
+        (request_id, address): (String, String),
     ) -> Result<Response, ApiError> {
-        let (schema, ask, batches) = self.ask(caller, &request_id);
+        let (schema, ask, batches) = self.ask(caller, &request_id, address);
         let loader = ask.loader.clone();
         let patience = Duration::from_millis(self.shared.settings.timeout_ms);
         let request = checked.request.data(ask);
@@ -171,10 +176,10 @@ impl Graphql {
         &self,
         checked: Checked,
         caller: Arc<Credential>,
-        request_id: String,
+        (request_id, address): (String, String),
     ) -> BoxStream<'static, Response> {
         if checked.weighed.kind == OperationType::Subscription {
-            let (schema, ask, batches) = self.ask(caller, &request_id);
+            let (schema, ask, batches) = self.ask(caller, &request_id, address);
             let loader = ask.loader.clone();
             let answers = schema.execute_stream(checked.request.data(ask));
             let driven = batches.drive(loader, answers);
@@ -183,19 +188,19 @@ impl Graphql {
         let this = self.clone();
         let once = async move {
             let id = request_id.clone();
-            this.run(checked, caller, request_id)
+            this.run(checked, caller, (request_id, address))
                 .await
                 .unwrap_or_else(|error| refusal(&error, &id))
         };
         futures::stream::once(once).boxed()
     }
 
-    fn ask(&self, caller: Arc<Credential>, request_id: &str) -> (Schema, Ask, Arc<Batches>) {
+    fn ask(&self, caller: Arc<Credential>, request_id: &str, address: String) -> (Schema, Ask, Arc<Batches>) {
         let shared = &self.shared;
         let who = OnBehalf {
             principal: caller.principal.clone(),
             request_id: request_id.to_owned(),
-            address: String::new(),
+            address,
         };
         let batches = Batches {
             methods: Arc::clone(&shared.methods),

@@ -36,6 +36,7 @@ struct Runner {
     caller: Arc<OnceLock<Arc<Credential>>>,
     running: Arc<AtomicUsize>,
     request_id: Arc<str>,
+    address: Arc<str>,
 }
 
 /// One running operation.
@@ -70,7 +71,10 @@ impl Runner {
             let detail = format!("a connection runs at most {MAX_OPERATIONS} operations at a time");
             return Err(ApiError::new(ErrorCode::RateLimited, detail));
         }
-        let answers = self.graphql.stream(checked, caller, self.request_id.to_string());
+        let answers = {
+            let from = (self.request_id.to_string(), self.address.to_string());
+            self.graphql.stream(checked, caller, from)
+        };
         Ok(answers
             .map(move |response| {
                 let _held = &running;
@@ -129,6 +133,7 @@ pub async fn open(
         caller: Arc::default(),
         running: Arc::default(),
         request_id: context.id().into(),
+        address: context.address.as_str().into(),
     };
     if let Some(caller) = caller {
         drop(runner.caller.set(caller));

@@ -99,7 +99,7 @@ impl<'c> Types<'c> {
         if self.taken.insert(name.clone()) {
             let id = read("id", "id", TypeRef::named_nn(TypeRef::ID), Shape::Leaf);
             let known = read("name", "name", TypeRef::named(TypeRef::STRING), Shape::Leaf);
-            let about = "Display name; null where this installation does not know the user.";
+            let about = "Name; null when they are no member.";
             let object = Object::new(&name).description("A user who looks after a record.");
             let object = object
                 .field(id.description("The user's id."))

@@ -6,5 +6,5 @@
 mod proxy;
 mod serve;
 
-pub use proxy::{Proxy, ProxyParts};
+pub use proxy::{Local, Proxy, ProxyParts};
 pub use serve::serve;

@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::transport::server::TcpConnectInfo;
+use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::{Authenticator, Credential};
@@ -43,6 +44,8 @@ const FORWARDED: [&str; 8] = [
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Largest write: the services' own limit, and gRPC's five bytes.
 const MAX_WRITE: usize = (4 << 20) + 5;
+/// Largest answer to a write.
+const MAX_ANSWER: usize = 16 << 20;
 const MAX_REQUEST_ID: usize = 128;
 
 /// What the proxy needs.
@@ -53,12 +56,18 @@ pub struct ProxyParts {
     pub authenticator: Authenticator,
     /// New request ids.
     pub ids: Arc<dyn IdGen>,
+    /// Methods that this process answers itself, by their paths. The caller's credential is an extension of the request.
+    pub local: Vec<(&'static str, Local)>,
 }
+
+/// A method that this process answers itself.
+pub type Local = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// A public method.
 struct Method {
     rule: &'static Rule,
     channel: Channel,
+    local: Option<Local>,
     class: Class,
 }
 
@@ -88,16 +97,18 @@ impl Proxy {
                 // What takes signals in by HTTP's ingest path, or as a stream, is ingest here too.
                 let class = match method.name() {
                     "IngestSignals" | "StreamSignals" => Class::Ingest,
-                    _ if reads => Class::Read,
+                    _ if reads || method.is_server_streaming() => Class::Read,
                     _ => Class::Write,
                 };
                 let path = format!("/{}/{}", service.full_name(), method.name());
                 let Some(rule) = rule_of(&path) else { continue };
+                let local = parts.local.iter().find(|(of, _)| *of == path);
                 methods.insert(
                     path,
                     Method {
                         rule,
                         channel: channel.clone(),
+                        local: local.map(|(_, service)| service.clone()),
                         class,
                     },
                 );
@@ -170,14 +181,15 @@ impl Shared {
             .and_then(TcpConnectInfo::remote_addr)
             .map(|peer| peer.ip().to_string())
             .unwrap_or_default();
-        let caller = match method.rule.permission {
-            Permission::Public => self.parts.authenticator.nobody(&address),
-            _ => self.authenticate(request.headers()).await?,
-        };
-        let taken = caller.buckets.take(method.class);
-        *standing = Some(taken);
-        taken.check()?;
-        caller.check(method.rule)?;
+        let caller = self.admit(method, request.headers(), &address, standing).await?;
+        if let Some(local) = &method.local {
+            let mut request = request;
+            request.extensions_mut().insert(caller);
+            return match local.clone().oneshot(request).await {
+                Ok(response) => Ok(response),
+                Err(never) => match never {},
+            };
+        }
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let kept = Audit::keeps(&path, &caller.principal);
@@ -186,48 +198,51 @@ impl Shared {
         } else {
             (body, Bytes::new())
         };
-        let mut forwarded = Request::new(body);
-        *forwarded.method_mut() = http::Method::POST;
-        *forwarded.version_mut() = Version::HTTP_2;
-        *forwarded.uri_mut() = head.uri.path().parse().map_err(|_| ApiError::internal())?;
-        let mut metadata = MetadataMap::new();
         let id_text = id.to_str().unwrap_or_default();
+        let mut metadata = MetadataMap::new();
         self.parts
             .backends
             .sign(&mut metadata, &caller.principal, id_text)?;
-        *forwarded.headers_mut() = metadata.into_headers();
-        if let Ok(value) = HeaderValue::from_str(&address) {
-            forwarded
-                .headers_mut()
-                .insert(HeaderName::from_static(ADDRESS_KEY), value);
-        }
-        for name in FORWARDED {
-            if let Some(value) = head.headers.get(name) {
-                forwarded
-                    .headers_mut()
-                    .insert(HeaderName::from_static(name), value.clone());
-            }
-        }
-        let open = self.parts.backends.audit().open(Asked {
+        let forwarded = outgoing(&head, body, metadata, &address)?;
+        let asked = Asked {
             method: &path,
             principal: &caller.principal,
             request_id: id_text,
             address: &address,
             message: &message,
-        });
-        let Some(open) = open.await? else {
+        };
+        let backends = &self.parts.backends;
+        let Some(open) = Box::pin(backends.audit().open(asked, backends)).await? else {
             return send(method.channel.clone(), forwarded).await;
         };
-        let response = send(method.channel.clone(), forwarded).await;
-        let failed = match &response {
-            Ok(response) => Status::from_header_map(response.headers())
-                .filter(|status| status.code() != tonic::Code::Ok)
-                .map(|status| ApiError::from_status(&status).code),
-            Err(error) => Some(error.code),
+        let answered = match send(method.channel.clone(), forwarded).await {
+            Ok(response) => kept_answer(response).await,
+            Err(error) => Err(error),
         };
-        // The answer streams through to the client; what of it is kept is that it was given.
-        open.close(failed.map_or(Ok(&Bytes::new()), Err)).await;
-        response
+        match &answered {
+            Ok((_, outcome)) => open.close(outcome.as_ref().map_err(|code| *code)).await,
+            Err(error) => open.close(Err(error.code)).await,
+        }
+        answered.map(|(response, _)| response)
+    }
+
+    /// Who calls, within their limits and rights.
+    async fn admit(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        address: &str,
+        standing: &mut Option<Standing>,
+    ) -> Result<Arc<Credential>, ApiError> {
+        let caller = match method.rule.permission {
+            Permission::Public => self.parts.authenticator.nobody(address),
+            _ => self.authenticate(headers).await?,
+        };
+        let taken = caller.buckets.take(method.class);
+        *standing = Some(taken);
+        taken.check()?;
+        caller.check(method.rule)?;
+        Ok(caller)
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Credential>, ApiError> {
@@ -263,12 +278,61 @@ async fn whole(body: Body) -> Result<(Body, Bytes), ApiError> {
         )
     })?;
     let bytes = bytes.to_bytes();
-    // Five bytes of gRPC's own before the message; a compressed one is not read here.
-    let message = match bytes.first() {
+    let message = message_of(&bytes);
+    Ok((Body::new(Full::new(bytes)), message))
+}
+
+/// The answer to a write, and what of it is kept: its message, or the code of its failure.
+async fn kept_answer(
+    response: Response<Body>,
+) -> Result<(Response<Body>, Result<Bytes, ErrorCode>), ApiError> {
+    let (head, body) = response.into_parts();
+    let lost = |_| ApiError::unavailable("the answer was cut off; whether it was done is not known");
+    let collected = Limited::new(body, MAX_ANSWER).collect().await.map_err(lost)?;
+    let status = Status::from_header_map(&head.headers)
+        .or_else(|| collected.trailers().and_then(Status::from_header_map));
+    let outcome = match status {
+        Some(status) if status.code() != tonic::Code::Ok => Err(ApiError::from_status(&status).code),
+        _ => Ok(()),
+    };
+    let trailers = collected.trailers().cloned();
+    let bytes = collected.to_bytes();
+    let outcome = outcome.map(|()| message_of(&bytes));
+    let body = Full::new(bytes).with_trailers(async move { trailers.map(Ok) });
+    Ok((Response::from_parts(head, Body::new(body)), outcome))
+}
+
+/// The message of a body. Five bytes of gRPC's own come before it; a compressed one is not read here.
+fn message_of(bytes: &Bytes) -> Bytes {
+    match bytes.first() {
         Some(0) if bytes.len() >= 5 => bytes.slice(5..),
         _ => Bytes::new(),
-    };
-    Ok((Body::new(Full::new(bytes)), message))
+    }
+}
+
+/// The request as it goes on: with our headers, and of the caller's only those that pass.
+fn outgoing(
+    head: &http::request::Parts,
+    body: Body,
+    metadata: MetadataMap,
+    address: &str,
+) -> Result<Request<Body>, ApiError> {
+    let mut request = Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = head.uri.path().parse().map_err(|_| ApiError::internal())?;
+    *request.headers_mut() = metadata.into_headers();
+    if let Ok(value) = HeaderValue::from_str(address) {
+        let name = HeaderName::from_static(ADDRESS_KEY);
+        request.headers_mut().insert(name, value);
+    }
+    for name in FORWARDED {
+        if let Some(value) = head.headers.get(name) {
+            let name = HeaderName::from_static(name);
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    Ok(request)
 }
 
 async fn send(mut channel: Channel, request: Request<Body>) -> Result<Response<Body>, ApiError> {

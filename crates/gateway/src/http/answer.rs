@@ -53,8 +53,8 @@ pub fn problem(error: &ApiError, context: &Context) -> HttpResponse {
 pub(super) fn finish(headers: &mut HeaderMap, context: &Context) {
     headers.insert(REQUEST_ID, context.request_id.clone());
     if !headers.contains_key(super::version::HEADER) {
-        let newest = super::VERSIONS[super::VERSIONS.len() - 1];
-        headers.insert(super::version::HEADER, HeaderValue::from_static(newest));
+        let version = context.version.get().unwrap_or(super::NEWEST);
+        headers.insert(super::version::HEADER, HeaderValue::from_static(version));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(CACHE_CONTROL) {

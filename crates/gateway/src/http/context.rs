@@ -19,6 +19,8 @@ pub struct Context {
     pub address: String,
     /// The caller's rate limit, once the caller is known.
     pub standing: Cell<Option<Standing>>,
+    /// The version of the API that is answered: the one named, else the key's, else the newest.
+    pub version: Cell<Option<&'static str>>,
 }
 
 impl Context {
@@ -32,6 +34,7 @@ impl Context {
                 .map(|peer| peer.ip().to_string())
                 .unwrap_or_default(),
             standing: Cell::new(None),
+            version: Cell::new(None),
         }
     }
 

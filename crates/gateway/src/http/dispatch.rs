@@ -16,7 +16,7 @@ use ids::IdGen;
 use super::auth::{anybody, authenticate};
 use super::headers::no_parameters;
 use super::{Context, HandRoutes, answer, version};
-use crate::access::{Authenticator, Credential};
+use crate::access::{AuditExport, Authenticator, Credential};
 use crate::config::HttpSettings;
 use crate::docs::Docs;
 use crate::graphql::{self, Graphql};
@@ -27,6 +27,7 @@ use crate::metrics::HttpMetrics;
 use crate::receiver::Receiver;
 use crate::stream::Streams;
 use crate::transcode::Transcoder;
+use crate::transfer::{Transfer, Way};
 
 /// Everything that a request can need. Shared by all serving threads.
 pub struct Edge {
@@ -44,8 +45,12 @@ pub struct Edge {
     pub receiver: Receiver,
     /// Server-sent events.
     pub streams: Streams,
+    /// Files in and out.
+    pub transfer: Transfer,
     /// Health.
     pub health: Health,
+    /// The audit log as a file.
+    pub audit_export: AuditExport,
     /// GraphQL.
     pub graphql: Graphql,
     /// The contract for people and programs.
@@ -58,6 +63,8 @@ pub struct Edge {
 
 /// Where the keys of access tokens are published (RFC 7517).
 pub const JWKS: &str = "/.well-known/jwks.json";
+/// The audit log as a file.
+pub const AUDIT_EXPORT: &str = "/api/v1/audit/export";
 const GITHUB: &str = "/hooks/github/";
 
 /// The handler of all requests.
@@ -106,21 +113,29 @@ async fn route(
     context: &Context,
 ) -> Result<HttpResponse, ApiError> {
     let (path, method) = (request.uri().path(), request.method());
-    version::version(request)?;
+    context.version.set(version::version(request)?);
     if method == Method::OPTIONS {
         return Ok(options(edge, path, context));
     }
     match path {
         "/api/v1/signals" | "/api/v1/signals/batch" if method == Method::POST => {
-            let caller = authenticate(edge, request, context, Class::Ingest).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Ingest).await?;
             let batch = path.ends_with("/batch");
             edge.ingest
                 .receive(request, &mut payload, &caller, batch, &edge.settings)
                 .await
         }
         "/api/v1/events" if is_read(method) => {
-            let caller = authenticate(edge, request, context, Class::Read).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.streams.open(request, caller).await
+        }
+        "/api/v1/events/ws" if *method == Method::GET => {
+            let caller = of_socket(edge, request, &mut payload, context).await?;
+            edge.streams.socket(request, &mut payload, caller, context).await
+        }
+        AUDIT_EXPORT if *method == Method::GET => {
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
+            edge.audit_export.answer(request, &caller)
         }
         JWKS if is_read(method) => {
             no_parameters(request)?;
@@ -130,18 +145,13 @@ async fn route(
         "/health" if is_read(method) => Ok(edge.health.overall()),
         "/health/signals" if is_read(method) => edge.health.pipeline().await,
         "/graphql" if method == Method::POST => {
-            let caller = authenticate(edge, request, context, Class::Read).await?;
+            let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.graphql
                 .answer(request, &mut payload, caller, context, &edge.settings)
                 .await
         }
         "/graphql" if method == Method::GET && request.headers().contains_key(UPGRADE) => {
-            // Browsers cannot set the header: their key comes with the first message.
-            let caller = if request.headers().contains_key(AUTHORIZATION) {
-                Some(authenticate(edge, request, context, Class::Read).await?)
-            } else {
-                None
-            };
+            let caller = of_socket(edge, request, &mut payload, context).await?;
             graphql::open(&edge.graphql, request, &mut payload, caller, context).await
         }
         path if is_read(method) && edge.docs.has(path) => {
@@ -159,8 +169,30 @@ async fn route(
                 )
                 .await
         }
+        path if let Some(way) = Way::of(method, path) => {
+            let class = if is_read(method) { Class::Read } else { Class::Write };
+            let caller = authenticate(edge, request, &mut payload, context, class).await?;
+            let who = (caller, context);
+            edge.transfer
+                .answer(way, request, &mut payload, who, &edge.settings)
+                .await
+        }
         path => transcoded(edge, request, payload, context, path).await,
     }
+}
+
+/// Who opens a socket. Browsers cannot set the header: their key comes with the first message.
+async fn of_socket(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: &mut Payload,
+    context: &Context,
+) -> Result<Option<Arc<Credential>>, ApiError> {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let caller = authenticate(edge, request, payload, context, Class::Read).await?;
+    Ok(Some(caller))
 }
 
 async fn transcoded(
@@ -187,7 +219,7 @@ async fn transcoded(
     let caller: Arc<Credential> = if matched.route.rule.permission == Permission::Public {
         anybody(edge, context)?
     } else {
-        authenticate(edge, request, context, class).await?
+        authenticate(edge, request, &mut payload, context, class).await?
     };
     edge.transcoder
         .answer(matched, request, &mut payload, caller, context, &edge.settings)
@@ -252,11 +284,16 @@ fn not_here(edge: &Edge, path: &str, context: &Context) -> HttpResponse {
 fn kind_of(path: &str) -> &'static str {
     match path {
         "/api/v1/signals" | "/api/v1/signals/batch" => "signals",
-        "/api/v1/events" => "events",
+        "/api/v1/events" | "/api/v1/events/ws" => "events",
         path if path.starts_with("/health") => "health",
         path if path.starts_with("/hooks/") => "hooks",
         "/graphql" => "graphql",
-        path if path.starts_with("/docs") || path == "/api/v1/openapi.json" => "docs",
+        path if path.starts_with("/docs")
+            || path == "/api/v1/openapi.json"
+            || path == "/api/v1/asyncapi.json" =>
+        {
+            "docs"
+        }
         path if path.starts_with("/api/v1/") => "rest",
         _ => "other",
     }

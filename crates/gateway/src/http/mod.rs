@@ -17,10 +17,10 @@ pub use answer::{json, problem};
 pub use body::{Limits as BodyLimits, json_body, raw_body};
 pub use by_hand::{ByHand, HandRoutes};
 pub use context::Context;
-pub use dispatch::{Edge, JWKS};
+pub use dispatch::{AUDIT_EXPORT, Edge, JWKS};
 pub use headers::{idempotency_key, invalid_header, no_parameters, unknown_parameter};
-pub use server::{serve_admin, serve_public};
-pub use version::VERSIONS;
+pub use server::serve_public;
+pub use version::{NEWEST, VERSIONS, pinned};
 
 /// The media type of all answers that are not problems or streams.
 pub const JSON: &str = "application/json";

@@ -3,13 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer, web};
 use lifecycle::{Lifecycle, Phase};
-use telemetry::Metrics;
 
+use super::Edge;
 use super::dispatch::handle;
-use super::{Edge, answer};
 use crate::config::HttpSettings;
 
 /// Serves the public listener as a task of `lifecycle` until its edge phase stops; requests in flight are answered.
@@ -52,45 +50,4 @@ pub fn serve_public(
         Ok(ended?)
     });
     Ok(())
-}
-
-/// Serves `/metrics` on the operators' listener.
-///
-/// # Errors
-/// The listener cannot be used.
-pub fn serve_admin(metrics: Metrics, listener: TcpListener, lifecycle: &Lifecycle) -> std::io::Result<()> {
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::new(metrics.clone()))
-            .route("/metrics", web::get().to(render))
-    })
-    .workers(1)
-    .max_connections(64)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    lifecycle.spawn_once("admin-server", Phase::Base, move |shutdown| async move {
-        let mut server = std::pin::pin!(server);
-        tokio::select! {
-            ended = &mut server => return Ok(ended?),
-            () = shutdown.requested() => {}
-        }
-        let (_, ended) = tokio::join!(handle.stop(true), server);
-        Ok(ended?)
-    });
-    Ok(())
-}
-
-async fn render(metrics: web::Data<Metrics>) -> HttpResponse {
-    match metrics.render() {
-        Ok(text) => HttpResponse::Ok()
-            .content_type("text/plain; version=0.0.4")
-            .body(text),
-        Err(error) => {
-            tracing::error!(%error, "metrics cannot be written");
-            answer::json(StatusCode::INTERNAL_SERVER_ERROR, "{}")
-        }
-    }
 }

@@ -49,6 +49,7 @@ fn problem_schema() -> Value {
             "requestId": {"type": "string", "description": "Finds the request in the logs."},
             "retryable": {"type": "boolean", "description": "Whether the same request may succeed later unchanged."},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ProblemPlace"}},
+            "earliestCursor": {"type": "string", "description": "With `cursor_expired` of events: the cursor of the earliest events that are still kept."},
         },
         "required": ["type", "title", "status", "detail", "code", "requestId", "retryable", "errors"],
         "additionalProperties": false,

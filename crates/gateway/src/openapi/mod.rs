@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use self::schema::{Schemas, Way};
+pub use self::schema::{ID, Schemas, Way, example};
 use crate::contract::Contract;
 use crate::http::HandRoutes;
 use crate::transcode::Routes;

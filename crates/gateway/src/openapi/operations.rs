@@ -1,5 +1,6 @@
 //! From routes to operations.
 
+use contracts::access::Permission;
 use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Map, Value, json};
 
@@ -34,6 +35,9 @@ pub fn operation(route: &Route, id: &str, schemas: &mut Schemas<'_>) -> Value {
     put(&mut operation, "summary", summary);
     put(&mut operation, "description", comment.text);
     operation["x-grpc-method"] = route.grpc_path.as_str().trim_start_matches('/').into();
+    if public(route) {
+        operation["security"] = json!([]);
+    }
     let parameters = parameters(route, schemas);
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
@@ -46,6 +50,11 @@ pub fn operation(route: &Route, id: &str, schemas: &mut Schemas<'_>) -> Value {
     }
     operation["responses"] = responses(route, schemas);
     operation
+}
+
+/// Whether it needs no credentials. Answers are kept per organization, so such a route takes no idempotency key.
+fn public(route: &Route) -> bool {
+    route.rule.permission == Permission::Public
 }
 
 fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
@@ -70,7 +79,7 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
     if answers_records(route) {
         all.push(json!({"$ref": "#/components/parameters/Fields"}));
     }
-    if !route.reads {
+    if !route.reads && !public(route) {
         all.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
     }
     if route.input.get_field_by_name(IF_VERSION).is_some() && route.batch.is_none() {

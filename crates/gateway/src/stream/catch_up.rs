@@ -2,7 +2,7 @@
 
 use contracts::StreamKind;
 use errors::{ApiError, ErrorCode};
-use eventbus::{Bus, Tail, TailFilter, TailStart};
+use eventbus::{Position, Tail, TailFilter, TailStart};
 use ids::OrgId;
 use telemetry::IntGauge;
 use tokio::sync::OwnedSemaphorePermit;
@@ -45,9 +45,10 @@ impl Drop for CatchUp {
 /// Refuses a place whose messages are no longer kept.
 ///
 /// # Errors
-/// `cursor_expired` with the time from which events are kept; `unavailable` when the broker cannot be asked.
-pub async fn check_kept(bus: &Bus, place: &Place) -> Result<(), ApiError> {
-    let edges = bus
+/// `cursor_expired` with the earliest cursor that can be read; `unavailable` when the broker cannot be asked.
+pub(super) async fn check_kept(shared: &Shared, org: OrgId, place: &Place) -> Result<(), ApiError> {
+    let edges = shared
+        .bus
         .first_and_last(StreamKind::Events)
         .await
         .map_err(|_| ApiError::unavailable("earlier events cannot be read just now"))?;
@@ -56,16 +57,28 @@ pub async fn check_kept(bus: &Bus, place: &Place) -> Result<(), ApiError> {
     if !same_stream || after.seq + 1 >= edges.first_seq {
         return Ok(());
     }
-    Err(expired(edges.first_time))
+    let earliest = Place::after(Position {
+        stream_created: edges.created,
+        seq: edges.first_seq.saturating_sub(1),
+        time: edges.first_time.unwrap_or(after.time),
+    });
+    Err(expired(
+        edges.first_time,
+        Some(shared.cursors.write(org, &earliest)),
+    ))
 }
 
 /// The place is too old.
-pub fn expired(earliest: Option<jiff::Timestamp>) -> ApiError {
+pub fn expired(earliest: Option<jiff::Timestamp>, cursor: Option<String>) -> ApiError {
     let detail = match earliest {
         Some(at) => {
             format!("events after this cursor are no longer kept; the earliest kept event is of {at}")
         }
         None => "events after this cursor are no longer kept, and there are none at present".to_owned(),
     };
-    ApiError::new(ErrorCode::CursorExpired, detail)
+    let error = ApiError::new(ErrorCode::CursorExpired, detail);
+    match cursor {
+        Some(cursor) => error.with("earliestCursor", cursor),
+        None => error,
+    }
 }

@@ -41,6 +41,12 @@ impl Place {
         }
     }
 
+    /// Whether it lies behind `other`, as far as streams can be compared: a stream that was made later is later.
+    pub fn is_after(&self, other: &Self) -> bool {
+        let key = |place: &Self| (place.position.stream_created, place.position.seq, place.passed);
+        key(self) > key(other)
+    }
+
     /// How many events of a message are to be left out because they were passed.
     pub fn skipped(&self, at: Position) -> usize {
         let same = at.seq == self.position.seq && at.stream_created == self.position.stream_created;

@@ -1,53 +1,53 @@
-//! Opening a stream: who, from where, which types.
+//! The streams of a gateway, and opening a reader: who, from where, which events.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
-use errors::{ApiError, ErrorCode, FieldError};
+use errors::ApiError;
 use eventbus::Bus;
 use futures::{Stream, StreamExt as _};
-use ids::Clock;
+use ids::{Clock, OrgId};
 use lifecycle::{Lifecycle, Phase};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::{CatchUp, check_kept};
-use super::connection::Connection;
 use super::cursor::{Cursors, Place};
 use super::hub::Hub;
-use super::render::bus_type;
+use super::reader::{Heard, Reader, Source};
 use super::ring::Ring;
 use crate::access::{Authenticator, Credential, by_hand};
 use crate::config::EventSettings;
-use crate::contract::Contract;
-use crate::http::unknown_parameter;
+use crate::events::{Catalogue, Filter, Places};
 use crate::metrics::StreamMetrics;
-use crate::transcode::decode_parameter;
 
 /// What all streams share.
 pub(super) struct Shared {
     pub(super) hub: Hub,
     pub(super) bus: Bus,
-    pub(super) contract: Contract,
+    pub(super) catalogue: Catalogue,
     pub(super) cursors: Cursors,
     pub(super) authenticator: Authenticator,
     pub(super) catching_up: Arc<Semaphore>,
     pub(super) closing: CancellationToken,
     pub(super) heartbeat: Duration,
     pub(super) retry_ms: u64,
+    pub(super) patience: Duration,
     slots: Arc<Semaphore>,
     pub(super) metrics: StreamMetrics,
+}
+
+impl Shared {
+    /// Counts an end that was not the client's.
+    pub(super) fn ended(&self, reason: &str) {
+        self.metrics.ended.with_label_values(&[reason]).inc();
+    }
 }
 
 /// Event streams. Cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Counts an open stream.
@@ -62,14 +62,26 @@ impl Drop for OpenGuard {
     }
 }
 
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Where a reader begins.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// With what happens from now on.
+    Now,
+    /// After a cursor.
+    After(String),
+    /// After a place that is known to be the organization's own.
+    Place(Place),
+}
+
+/// Most events that are handed out at once, where the client has no say.
+pub(super) const MOST: usize = 1_000;
 
 /// What a stream needs from the rest of the gateway.
 pub struct Parts {
     /// The bus.
     pub bus: Bus,
-    /// The contract.
-    pub contract: Contract,
+    /// The events that there are.
+    pub catalogue: Catalogue,
     /// Keys.
     pub authenticator: Authenticator,
     /// Marks cursors.
@@ -95,13 +107,14 @@ impl Streams {
         let shared = Shared {
             hub,
             bus: parts.bus,
-            contract: parts.contract,
+            catalogue: parts.catalogue,
             cursors: Cursors::new(&parts.secret),
             authenticator: parts.authenticator,
             catching_up: Arc::new(Semaphore::new(settings.max_catching_up)),
             closing,
             heartbeat: Duration::from_secs(settings.heartbeat_secs),
             retry_ms: settings.retry_ms,
+            patience: Duration::from_secs(settings.patience_secs),
             slots: Arc::new(Semaphore::new(settings.max_streams)),
             metrics: parts.metrics,
         };
@@ -125,30 +138,102 @@ impl Streams {
         caller: &Credential,
         kind: &str,
     ) -> Result<impl Stream<Item = String> + Send + use<>, ApiError> {
+        let types = [kind.to_owned()];
+        let filter = Filter::read(&self.shared.catalogue, &types, &[], Places::QUERY)?;
         caller.check(&by_hand::EVENTS)?;
+        let reader = self.now_on(caller, filter, "graphql")?;
+        let told = futures::stream::unfold(reader, |mut reader| async move {
+            loop {
+                match Box::pin(reader.next(MOST)).await {
+                    Heard::Quiet => {}
+                    Heard::End(_) => return None,
+                    Heard::Events(piece) => {
+                        let all: Vec<String> = piece.events().map(|told| told.event.json.clone()).collect();
+                        return Some((all, reader));
+                    }
+                }
+            }
+        });
+        Ok(told.flat_map(futures::stream::iter))
+    }
+
+    /// A reader for a caller, counted for an interface.
+    ///
+    /// # Errors
+    /// `permission_denied`, `invalid_cursor`, `cursor_expired`, `unavailable`.
+    pub async fn reader(
+        &self,
+        caller: &Credential,
+        start: Start,
+        filter: Filter,
+        interface: &'static str,
+    ) -> Result<Reader, ApiError> {
+        caller.check(&by_hand::EVENTS)?;
+        let shared = &self.shared;
+        let place = match start {
+            Start::Now => return self.now_on(caller, filter, interface),
+            Start::After(text) => shared.cursors.read(caller.org, &text)?,
+            Start::Place(place) => place,
+        };
+        let (guard, ring) = self.admit()?;
+        let (wake, _, _) = ring.subscribe(caller.org);
+        let source = match ring.locate(&place) {
+            Some(index) => Source::Ring(index),
+            None => {
+                check_kept(shared, caller.org, &place).await?;
+                let permit = Arc::clone(&shared.catching_up).try_acquire_owned();
+                let permit = permit.map_err(|_| not_yet())?;
+                Source::Broker(Box::new(CatchUp::start(shared, caller.org, &place, permit)))
+            }
+        };
+        let told = shared.metrics.told.with_label_values(&[interface]);
+        let who = (caller.org, caller.id);
+        Ok(Reader::new(
+            Arc::clone(shared),
+            who,
+            filter,
+            (place, source),
+            wake,
+            (guard, told),
+        ))
+    }
+
+    fn now_on(
+        &self,
+        caller: &Credential,
+        filter: Filter,
+        interface: &'static str,
+    ) -> Result<Reader, ApiError> {
+        let told = self.shared.metrics.told.with_label_values(&[interface]);
         let (guard, ring) = self.admit()?;
         let (wake, end, last) = ring.subscribe(caller.org);
-        let connection = Connection::new(
+        let at = (Place::after(last), Source::Ring(end));
+        let who = (caller.org, caller.id);
+        Ok(Reader::new(
             Arc::clone(&self.shared),
-            (caller.org, caller.id),
-            HashSet::from([kind.to_owned()]),
-            Place::after(last),
+            who,
+            filter,
+            at,
             wake,
-            Ok(end),
-            guard,
-        );
-        let told = futures::stream::unfold(connection, |connection| Box::pin(connection.next_told()));
-        Ok(told.flat_map(futures::stream::iter))
+            (guard, told),
+        ))
+    }
+
+    /// The place where the stream ends just now.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(super) fn end(&self, org: OrgId) -> Result<Place, ApiError> {
+        let ring = self.shared.hub.ring().ok_or_else(not_yet)?;
+        Ok(Place::after(ring.subscribe(org).2))
     }
 
     /// A place among the streams, if there is one.
     fn admit(&self) -> Result<(OpenGuard, &Ring), ApiError> {
         let shared = &self.shared;
-        let not_yet = || ApiError::unavailable("the event stream is not available just now");
         let ring = shared.hub.ring().ok_or_else(not_yet)?;
-        let slot = Arc::clone(&shared.slots)
-            .try_acquire_owned()
-            .map_err(|_| not_yet())?;
+        let slot = Arc::clone(&shared.slots).try_acquire_owned();
+        let slot = slot.map_err(|_| not_yet())?;
         shared.metrics.open.inc();
         let guard = OpenGuard {
             metrics: shared.metrics.clone(),
@@ -156,91 +241,8 @@ impl Streams {
         };
         Ok((guard, ring))
     }
-
-    /// `GET /api/v1/events`.
-    ///
-    /// # Errors
-    /// `permission_denied`, `invalid_parameter`, `invalid_cursor`, `cursor_expired`, `unavailable`.
-    pub async fn open(
-        &self,
-        request: &HttpRequest,
-        caller: Arc<Credential>,
-    ) -> Result<HttpResponse, ApiError> {
-        caller.check(&by_hand::EVENTS)?;
-        let wanted = Wanted::of(request)?;
-        let shared = &self.shared;
-        let not_yet = || ApiError::unavailable("the event stream is not available just now");
-        let (guard, ring) = self.admit()?;
-        let (wake, end, last) = ring.subscribe(caller.org);
-        let (place, source) = match wanted.after {
-            None => (Place::after(last), Ok(end)),
-            Some(text) => {
-                let place = shared.cursors.read(caller.org, &text)?;
-                let source = match ring.locate(&place) {
-                    Some(index) => Ok(index),
-                    None => {
-                        check_kept(&shared.bus, &place).await?;
-                        let permit = Arc::clone(&shared.catching_up).try_acquire_owned();
-                        let permit = permit.map_err(|_| not_yet())?;
-                        Err(Box::new(CatchUp::start(shared, caller.org, &place, permit)))
-                    }
-                };
-                (place, source)
-            }
-        };
-        let mut response = HttpResponse::Ok();
-        response.insert_header((CONTENT_TYPE, HeaderValue::from_static("text/event-stream")));
-        response.insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")));
-        if request.method() == Method::HEAD {
-            return Ok(response.finish());
-        }
-        let who = (caller.org, caller.id);
-        let connection = Connection::new(Arc::clone(shared), who, wanted.types, place, wake, source, guard);
-        let greeting = futures::stream::once(std::future::ready(connection.greeting()));
-        let frames = futures::stream::unfold(connection, |connection| Box::pin(connection.next()));
-        Ok(response.streaming(greeting.chain(frames).map(Ok::<Bytes, std::convert::Infallible>)))
-    }
 }
 
-/// What the client asked for.
-struct Wanted {
-    after: Option<String>,
-    types: HashSet<String>,
-}
-
-impl Wanted {
-    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut wanted = Self {
-            after: None,
-            types: HashSet::new(),
-        };
-        for part in request.query_string().split('&').filter(|part| !part.is_empty()) {
-            let (name, text) = decode_parameter(part)?;
-            match name.as_str() {
-                "after" if wanted.after.is_none() => wanted.after = Some(text),
-                "types" if wanted.types.is_empty() => wanted.types = types(&text)?,
-                other => return Err(unknown_parameter(other, "after, types, each once")),
-            }
-        }
-        // A browser that reconnects repeats the address and adds the header: the header is newer.
-        if let Some(last) = request.headers().get("last-event-id").filter(|v| !v.is_empty()) {
-            wanted.after = Some(last.to_str().unwrap_or("?").to_owned());
-        }
-        Ok(wanted)
-    }
-}
-
-fn types(text: &str) -> Result<HashSet<String>, ApiError> {
-    text.split(',')
-        .map(|kind| {
-            if bus_type(kind).is_some() {
-                return Ok(kind.to_owned());
-            }
-            let kind: String = kind.chars().take(60).collect();
-            let message = format!("there is no event type `{kind}`");
-            let mut error = ApiError::new(ErrorCode::InvalidParameter, message.clone());
-            error.fields = vec![FieldError::new("?types", "unknown_value", message)];
-            Err(error)
-        })
-        .collect()
+fn not_yet() -> ApiError {
+    ApiError::unavailable("the event stream is not available just now")
 }

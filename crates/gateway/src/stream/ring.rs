@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::cursor::Place;
-use super::render::Told;
+use super::told::Told;
 
 /// What an entry takes beside its payload, roughly.
 const OVERHEAD: usize = 512;
@@ -26,21 +26,8 @@ pub struct Entry {
     pub position: Position,
     /// The message.
     pub envelope: Envelope,
-    /// Its events, while some connection is sending them.
+    /// Its events, while someone tells them or they were told lately.
     shown: Mutex<Weak<[Told]>>,
-}
-
-impl Entry {
-    /// The events, rendered once for all who send them at the same time.
-    pub fn told(&self, render: impl FnOnce(&Envelope) -> Vec<Told>) -> Arc<[Told]> {
-        let mut shown = self.shown.lock();
-        if let Some(told) = shown.upgrade() {
-            return told;
-        }
-        let told: Arc<[Told]> = render(&self.envelope).into();
-        *shown = Arc::downgrade(&told);
-        told
-    }
 }
 
 /// What a reader gets.
@@ -76,10 +63,18 @@ struct State {
     feeds: HashMap<OrgId, Feed>,
 }
 
-/// The ring. Shared by the hub, which fills it, and all connections.
+/// Events that were rendered lately, kept for readers who come a little later.
+#[derive(Default)]
+struct Lately {
+    told: VecDeque<(Arc<[Told]>, usize)>,
+    bytes: usize,
+}
+
+/// The ring. Shared by the hub, which fills it, and all readers.
 pub struct Ring {
     max_bytes: usize,
     state: Mutex<State>,
+    lately: Mutex<Lately>,
 }
 
 impl Ring {
@@ -98,7 +93,29 @@ impl Ring {
         Self {
             max_bytes,
             state: Mutex::new(state),
+            lately: Mutex::default(),
         }
+    }
+
+    /// The events of an entry, rendered once for all who tell them at about the same time.
+    pub fn told(&self, entry: &Entry, render: impl FnOnce(&Entry) -> Vec<Told>) -> Arc<[Told]> {
+        let mut shown = entry.shown.lock();
+        if let Some(told) = shown.upgrade() {
+            return told;
+        }
+        let told: Arc<[Told]> = render(entry).into();
+        *shown = Arc::downgrade(&told);
+        let weight = told.iter().map(Told::weight).sum();
+        let mut lately = self.lately.lock();
+        lately.bytes += weight;
+        lately.told.push_back((Arc::clone(&told), weight));
+        while lately.bytes > self.max_bytes / 2 {
+            let Some((_, weight)) = lately.told.pop_front() else {
+                break;
+            };
+            lately.bytes -= weight;
+        }
+        told
     }
 
     /// Starts anew after `start`: what came between is missing, and every reader is behind.

@@ -81,19 +81,27 @@ impl Call {
     /// # Errors
     /// What the service answered, or `unavailable`.
     pub async fn make(self, backends: &Backends) -> Result<Bytes, ApiError> {
-        let open = backends.audit().open(Asked {
+        let open = Asked {
             method: self.path.as_str(),
             principal: &self.principal,
             request_id: &self.request_id,
             address: &self.address,
             message: &self.message,
-        });
-        let open = Box::pin(open).await?;
+        };
+        let open = Box::pin(backends.audit().open(open, backends)).await?;
         let answer = Box::pin(self.tried(backends)).await;
         if let Some(open) = open {
             Box::pin(open.close(answer.as_ref().map_err(|error| error.code))).await;
         }
         answer
+    }
+
+    /// Makes a call that only reads, for ourselves: it is not kept.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub async fn read(self, backends: &Backends) -> Result<Bytes, ApiError> {
+        self.tried(backends).await
     }
 
     async fn tried(&self, backends: &Backends) -> Result<Bytes, ApiError> {

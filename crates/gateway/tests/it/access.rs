@@ -86,7 +86,7 @@ async fn an_unknown_key_and_a_wrong_secret_get_the_same_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_refused_within_five_seconds() {
+async fn s_13_a_revoked_key_is_refused_within_five_seconds() {
     let gateway = Gateway::start().await;
     let (id, key) = gateway.key(Role::Member, &[]).await;
     let ask = async || {
@@ -153,7 +153,7 @@ async fn roles_and_scopes_limit_what_the_gateway_does_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_notes_its_use_and_its_secret_is_stored_nowhere() {
+async fn s_09_a_key_notes_its_use_and_its_secret_is_stored_nowhere() {
     let gateway = Gateway::start().await;
     assert_eq!(
         gateway.get("/api/v1/accounts").send().await.unwrap().status(),

@@ -90,7 +90,7 @@ async fn status(gateway: &Gateway, route: &Route, key: Option<&str>) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_open_to_the_roles_of_its_rule_and_to_no_other() {
+async fn s_02_every_route_is_open_to_the_roles_of_its_rule_and_to_no_other() {
     let gateway = Gateway::start().await;
     let routes = routes();
     let mut walked = 0;

@@ -21,6 +21,54 @@ fn the_committed_openapi_document_is_the_served_one() {
 }
 
 #[test]
+fn the_committed_asyncapi_document_is_the_served_one() {
+    let made = gateway::asyncapi_document().unwrap();
+    let text = serde_json::to_string_pretty(&made).unwrap() + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/asyncapi.json");
+    if std::env::var_os("DEVSIGNAL_WRITE_CONTRACT").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "docs/asyncapi.json is not what is served; run `just openapi`"
+    );
+}
+
+#[test]
+fn every_event_is_in_the_guide() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/EVENTS.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let document = gateway::asyncapi_document().unwrap();
+    let events = document["channels"]["events"]["messages"].as_object().unwrap();
+    assert!(events.len() > 30);
+    for name in events.keys() {
+        assert!(
+            guide.contains(&format!("`{name}`")),
+            "{name} is not in docs/EVENTS.md"
+        );
+    }
+}
+
+/// The schema is npm's `@asyncapi/specs`, which the development wrapper obtains and names in the environment.
+#[test]
+fn the_asyncapi_document_is_one_by_its_own_schema() {
+    let Some(home) = std::env::var_os("DEVSIGNAL_ASYNCAPI_SPECS") else {
+        eprintln!("skipped: DEVSIGNAL_ASYNCAPI_SPECS does not name the package @asyncapi/specs");
+        return;
+    };
+    let file = Path::new(&home).join("schemas/3.0.0-without-$id.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let document = gateway::asyncapi_document().unwrap();
+    let faults: Vec<_> = validator.iter_errors(&document).map(|e| e.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut broken = document;
+    broken["channels"]["events"]["messages"]["x"] = serde_json::json!(5);
+    assert!(!validator.is_valid(&broken));
+}
+
+#[test]
 fn the_committed_graphql_schema_is_the_served_one() {
     let settings = crate::harness::settings_alone();
     let text = gateway::graphql_schema(&settings).unwrap();
@@ -72,6 +120,14 @@ async fn the_contract_and_its_pages_are_for_everybody_and_ask_nobody_else() {
         .await
         .unwrap();
     assert_eq!(again.status(), 304);
+    let events: serde_json::Value = get("/api/v1/asyncapi.json")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(events, gateway::asyncapi_document().unwrap());
     for page in ["/docs", "/graphql"] {
         let answer = get(page).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{page}");

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use contracts::events::v1::{AccountScoreChanged, ContactIdentified, SignalsRecorded};
 use contracts::signals::v1::Signal;
 use contracts::{Envelope, Event};
-use eventbus::Relay;
 use gateway::access::revoke_key;
 use ids::{Clock as _, EventId, IdGen as _, OrgId, SystemClock, SystemIds};
 use reqwest::Response;
@@ -20,14 +19,14 @@ use crate::harness::{Gateway, problem};
 const SOON: Duration = Duration::from_secs(15);
 
 /// A client of the stream.
-struct Client {
+pub struct Client {
     response: Option<Response>,
     buffer: String,
-    last_id: String,
+    pub last_id: String,
 }
 
 impl Client {
-    async fn open(gateway: &Gateway, key: &str, query: &str, last: Option<&str>) -> Self {
+    pub async fn open(gateway: &Gateway, key: &str, query: &str, last: Option<&str>) -> Self {
         let response = wait_for("the stream opens", SOON, async || {
             let request = gateway
                 .client
@@ -57,7 +56,7 @@ impl Client {
     }
 
     /// The next block; `None` when the server has ended the stream.
-    async fn frame(&mut self) -> Option<String> {
+    pub async fn frame(&mut self) -> Option<String> {
         loop {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
                 let (frame, rest) = (frame.to_owned(), rest.to_owned());
@@ -76,7 +75,7 @@ impl Client {
     }
 
     /// The next event.
-    async fn event(&mut self) -> Value {
+    pub async fn event(&mut self) -> Value {
         loop {
             let frame = self.frame().await.expect("the stream goes on");
             if let Some(data) = frame.lines().find_map(|l| l.strip_prefix("data: ")) {
@@ -86,18 +85,7 @@ impl Client {
     }
 }
 
-fn relay(gateway: &Gateway) {
-    Relay::spawn(
-        &gateway.bus,
-        gateway.stores.stores(),
-        "gateway",
-        gateway.stores.lifecycle(),
-        gateway.stores.metrics(),
-    )
-    .unwrap();
-}
-
-async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
+pub async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
     let envelope = Envelope::wrap(
         event,
         EventId(SystemIds.next()),
@@ -122,7 +110,7 @@ async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
     tx.commit().await.unwrap();
 }
 
-fn person(n: i64) -> ContactIdentified {
+pub fn person(n: i64) -> ContactIdentified {
     ContactIdentified {
         contact_id: "c".into(),
         revision: n,
@@ -130,7 +118,7 @@ fn person(n: i64) -> ContactIdentified {
     }
 }
 
-fn batch(size: usize) -> SignalsRecorded {
+pub fn batch(size: usize) -> SignalsRecorded {
     let signal = |n: usize| Signal {
         id: SystemIds.next().to_string(),
         r#type: format!("t{n}"),
@@ -147,7 +135,6 @@ fn batch(size: usize) -> SignalsRecorded {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_arrive_in_order_and_only_ones_own() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let (other, other_key) = gateway.other_organization().await;
     let mut mine = Client::open(&gateway, &gateway.key, "", None).await;
     let mut theirs = Client::open(&gateway, &other_key, "", None).await;
@@ -203,7 +190,6 @@ async fn events_arrive_in_order_and_only_ones_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_resumes_in_the_middle_of_a_batch_without_gap_or_repeat() {
     let gateway = Gateway::start().await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     publish(&gateway, gateway.org, &batch(5)).await;
     publish(&gateway, gateway.org, &person(1)).await;
@@ -230,7 +216,6 @@ async fn a_client_resumes_in_the_middle_of_a_batch_without_gap_or_repeat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fell_out_of_memory_comes_from_the_broker_and_then_goes_on_live() {
     let gateway = Gateway::with(json!({"events": {"buffer_bytes": 4096}})).await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     let start = client.last_id.clone();
     for n in 0..100 {
@@ -329,7 +314,6 @@ async fn streams_end_when_the_gateway_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_older_than_what_is_kept_has_expired() {
     let gateway = Gateway::forgetful(json!({"events": {"buffer_bytes": 1024}})).await;
-    relay(&gateway);
     let mut client = Client::open(&gateway, &gateway.key, "", None).await;
     let start = client.last_id.clone();
     for n in 0..5 {
@@ -350,7 +334,6 @@ async fn a_cursor_older_than_what_is_kept_has_expired() {
 /// Waits until streams can be opened.
 pub async fn wait_until_open(gateway: &Gateway) {
     drop(Client::open(gateway, &gateway.key, "", None).await);
-    relay(gateway);
 }
 
 /// Publishes recorded signals of an organization.

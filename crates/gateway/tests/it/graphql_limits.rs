@@ -21,7 +21,7 @@ async fn refused(gateway: &Gateway, query: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_asks_for_too_much_is_refused_before_anything_is_read() {
+async fn s_17_what_asks_for_too_much_is_refused_before_anything_is_read() {
     let gateway = Gateway::start().await;
     let nested = |n: usize| (0..n).fold("id".to_owned(), |inner, _| format!("account {{ {inner} }}"));
     let aliases: String = (0..10_000)

@@ -165,3 +165,83 @@ async fn what_cannot_be_read_is_refused_and_never_an_internal_error() {
     .await;
     assert_eq!(alive, Code::Ok);
 }
+
+/// One call on the bytes of HTTP/2: a body as it is, and headers.
+async fn framed(gateway: &Gateway, body: Vec<u8>, headers: usize) -> Option<Code> {
+    let mut channel = Endpoint::from_shared(gateway.grpc.clone())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut request = http::Request::post("/devsignal.signals.v1.SourceService/CreateSource")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", gateway.key));
+    for n in 0..headers {
+        request = request.header(format!("x-{n}"), "y");
+    }
+    let uri: http::Uri = format!("{}/devsignal.signals.v1.SourceService/CreateSource", gateway.grpc)
+        .parse()
+        .unwrap();
+    let body = tonic::body::Body::new(http_body_util::Full::new(Bytes::from(body)));
+    let mut request = request.body(body).unwrap();
+    *request.uri_mut() = uri;
+    let ready = tower::ServiceExt::ready(&mut channel).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(5), tower::Service::call(ready, request));
+    let answer = answer.await.expect("no answer in time").ok()?;
+    let told = Status::from_header_map(answer.headers()).map(|s| s.code());
+    let whole = http_body_util::BodyExt::collect(answer.into_body()).await.ok()?;
+    told.or_else(|| {
+        whole
+            .trailers()
+            .and_then(Status::from_header_map)
+            .map(|s| s.code())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_lie_and_floods_are_refused_and_the_server_lives() {
+    let gateway = Gateway::start().await;
+    let message = nested(0);
+    let frame = |flag: u8, length: u32| {
+        let mut bytes = vec![flag];
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&message);
+        bytes
+    };
+    let length = u32::try_from(message.len()).unwrap();
+    for (what, body) in [
+        ("compressed, without saying how", frame(1, length)),
+        ("a flag that there is not", frame(2, length)),
+        ("longer than it is", frame(0, length + 100)),
+        ("four gigabytes", frame(0, u32::MAX)),
+        ("no frame", vec![0, 0]),
+        ("nothing", Vec::new()),
+        ("two messages", [frame(0, length), frame(0, length)].concat()),
+    ] {
+        let code = framed(&gateway, body, 0).await;
+        let ours = matches!(code, Some(Code::Ok | Code::Unavailable));
+        assert!(!ours, "{what}: {code:?}");
+    }
+    assert!(
+        gateway.seen.created.lock().is_empty(),
+        "none of them was a request"
+    );
+    let many = framed(&gateway, frame(0, length), 10_000).await;
+    assert_ne!(many, Some(Code::Ok), "10,000 headers");
+    // Calls that are broken off at once.
+    for _ in 0..20 {
+        let calls = (0..50).map(|_| {
+            send(
+                &gateway,
+                "/devsignal.crm.v1.AccountService/ListAccounts",
+                Bytes::new(),
+                &[],
+            )
+        });
+        let all = futures::future::join_all(calls);
+        drop(tokio::time::timeout(Duration::from_millis(1), all).await);
+    }
+    let list = "/devsignal.crm.v1.AccountService/ListAccounts";
+    assert_eq!(send(&gateway, list, Bytes::new(), &[]).await, Code::Ok);
+}

@@ -10,6 +10,7 @@ use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rpc::{KeyPair, Role, Verifier};
 use serde_json::{Value, json};
+use telemetry::Metrics;
 use test_kit::{TestStores, unique_prefix};
 
 use crate::fakes::{Fake, Seen};
@@ -19,7 +20,7 @@ pub struct Gateway {
     pub base: String,
     pub http: SocketAddr,
     pub grpc: String,
-    pub admin: String,
+    pub metrics: Metrics,
     pub org: OrgId,
     pub key: String,
     pub seen: Arc<Seen>,
@@ -27,6 +28,32 @@ pub struct Gateway {
     pub bus: Bus,
     pub client: Client,
     pub pair: KeyPair,
+    pub settings: Settings,
+    pub bus_settings: BusSettings,
+}
+
+/// Starts the servers.
+async fn serve(
+    settings: &Settings,
+    stores: &TestStores,
+    bus: &Bus,
+    metrics: Metrics,
+) -> (SocketAddr, SocketAddr) {
+    let listeners = Listeners::bind(settings).await.unwrap();
+    let (http, grpc) = (
+        listeners.http.local_addr().unwrap(),
+        listeners.grpc.local_addr().unwrap(),
+    );
+    let deps = Deps {
+        bus: bus.clone(),
+        stores: stores.stores().clone(),
+        lifecycle: stores.lifecycle().clone(),
+        metrics,
+        clock: SystemClock::shared(),
+        ids: SystemIds::shared(),
+    };
+    gateway::start(settings, deps, listeners).unwrap();
+    (http, grpc)
 }
 
 impl Gateway {
@@ -50,6 +77,15 @@ impl Gateway {
         Self::build(changes, None, bus).await
     }
 
+    /// On a broker of the test's own.
+    pub async fn on(broker: &str) -> Self {
+        let bus = BusSettings {
+            url: broker.to_owned(),
+            ..BusSettings::default()
+        };
+        Self::build(json!({}), None, bus).await
+    }
+
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
         let nobody = Some("http://127.0.0.1:9".to_owned());
@@ -65,7 +101,11 @@ impl Gateway {
         let settings = settings(&pair, &services.unwrap_or(url), changes);
         let metrics = stores.metrics().clone();
         let bus_settings = BusSettings {
-            url: stores.database().stack().nats_url().to_owned(),
+            url: if bus.url == BusSettings::default().url {
+                stores.database().stack().nats_url().to_owned()
+            } else {
+                bus.url.clone()
+            },
             client_name: "gateway".into(),
             namespace: unique_prefix(),
             events_max_bytes: 64 << 20,
@@ -83,26 +123,12 @@ impl Gateway {
         )
         .await
         .unwrap();
-        let listeners = Listeners::bind(&settings).await.unwrap();
-        let (http, grpc) = (
-            listeners.http.local_addr().unwrap(),
-            listeners.grpc.local_addr().unwrap(),
-        );
-        let admin = format!("http://{}", listeners.admin.local_addr().unwrap());
-        let deps = Deps {
-            bus: bus.clone(),
-            stores: stores.stores().clone(),
-            lifecycle,
-            metrics,
-            clock: SystemClock::shared(),
-            ids: SystemIds::shared(),
-        };
-        gateway::start(&settings, deps, listeners).unwrap();
+        let (http, grpc) = serve(&settings, &stores, &bus, metrics.clone()).await;
         Self {
             base: format!("http://{http}"),
             http,
             grpc: format!("http://{grpc}"),
-            admin,
+            metrics,
             org,
             key: key.expose().clone(),
             seen,
@@ -110,7 +136,16 @@ impl Gateway {
             bus,
             client: Client::new(),
             pair,
+            settings,
+            bus_settings,
         }
+    }
+
+    /// Another process on the same schema and bus: as this one after a restart.
+    pub async fn again(&self) -> (SocketAddr, String) {
+        let metrics = Metrics::new("gateway-again");
+        let (http, grpc) = serve(&self.settings, &self.stores, &self.bus, metrics).await;
+        (http, format!("http://{grpc}"))
     }
 
     /// Another key of the organization.
@@ -174,7 +209,6 @@ fn settings(pair: &KeyPair, services: &str, changes: Value) -> Settings {
     let mut overrides = json!({
         "http": {"listen": "127.0.0.1:0", "drain_secs": 1},
         "grpc": {"listen": "127.0.0.1:0"},
-        "admin": {"listen": "127.0.0.1:0"},
         "backends": {"signal_ingest": backend(), "identity_resolver": backend(), "crm": backend(), "scoring": backend()},
         "security": {
             "signing_key": pair.private.expose(),

@@ -8,9 +8,9 @@ use test_kit::wait_for;
 
 use crate::harness::{Gateway, problem};
 
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
-async fn call(
+pub async fn call(
     gateway: &Gateway,
     token: Option<&str>,
     method: Method,
@@ -29,19 +29,19 @@ async fn call(
     request.send().await.unwrap()
 }
 
-async fn good(response: Response) -> Value {
+pub async fn good(response: Response) -> Value {
     let status = response.status();
     let text = response.text().await.unwrap();
     assert!(status.is_success(), "{status} {text}");
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-async fn register(gateway: &Gateway, email: &str) -> Value {
+pub async fn register(gateway: &Gateway, email: &str) -> Value {
     let body = json!({"email": email, "password": PASSWORD, "name": "Ada", "organizationName": "Analytical"});
     good(call(gateway, None, Method::POST, "/auth/register", Some(body)).await).await
 }
 
-fn token(session: &Value) -> &str {
+pub fn token(session: &Value) -> &str {
     session["accessToken"].as_str().unwrap()
 }
 
@@ -73,7 +73,7 @@ async fn a_person_registers_comes_in_and_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() {
+async fn s_14_an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() {
     let gateway = Gateway::with(json!({"access": {"logins": {"per_minute": 1, "burst": 4}}})).await;
     register(&gateway, "ada@example.com").await;
     let mut answers = Vec::new();
@@ -98,7 +98,7 @@ async fn an_unknown_address_and_a_wrong_password_are_told_alike_and_throttled() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
+async fn s_12_of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
     let gateway = Gateway::start().await;
     let session = register(&gateway, "ada@example.com").await;
     let body = json!({"refreshToken": session["refreshToken"]});
@@ -121,7 +121,7 @@ async fn of_many_uses_of_a_refresh_token_one_wins_and_the_session_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invited_person_joins_changes_role_and_is_out_within_five_seconds() {
+async fn s_13_an_invited_person_joins_changes_role_and_is_out_within_five_seconds() {
     let gateway = Gateway::start().await;
     let owner = register(&gateway, "ada@example.com").await;
     let owner = token(&owner).to_owned();
@@ -312,64 +312,4 @@ async fn keys_are_made_shown_once_limited_to_their_maker_and_revoked() {
         done.then_some(())
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_write_is_in_the_audit_log_without_secrets_and_cannot_be_changed() {
-    let gateway = Gateway::start().await;
-    let create = json!({"name": "ci", "role": "VIEWER"});
-    let made = good(
-        call(
-            &gateway,
-            Some(&gateway.key),
-            Method::POST,
-            "/api-keys",
-            Some(create),
-        )
-        .await,
-    )
-    .await;
-    let bad = json!({"name": "", "role": "VIEWER"});
-    assert_eq!(
-        call(&gateway, Some(&gateway.key), Method::POST, "/api-keys", Some(bad))
-            .await
-            .status(),
-        400
-    );
-    let log = good(
-        call(
-            &gateway,
-            Some(&gateway.key),
-            Method::GET,
-            "/audit?filter[resource]=api_keys&sort=createdAt",
-            None,
-        )
-        .await,
-    )
-    .await;
-    let entries = log["data"].as_array().unwrap();
-    assert_eq!(entries.len(), 2, "{log}");
-    assert_eq!(entries[0]["action"], "access.v1.ApiKeyService/CreateApiKey");
-    assert_eq!(
-        (entries[0]["outcome"].as_str(), entries[1]["outcome"].as_str()),
-        (Some("ok"), Some("validation_failed"))
-    );
-    assert_eq!(entries[0]["recordId"], made["id"]);
-    assert_eq!(entries[0]["actorType"], "api_key");
-    assert_eq!(entries[0]["address"], "127.0.0.1");
-    assert!(!log.to_string().contains(made["key"].as_str().unwrap()));
-    let (_, other) = gateway.other_organization().await;
-    let theirs = good(call(&gateway, Some(&other), Method::GET, "/audit", None).await).await;
-    assert_eq!(theirs["data"], json!([]));
-    let mut tx = gateway.stores.pipeline.begin().await.unwrap();
-    for statement in [
-        "UPDATE audit_entries SET action = 'x'",
-        "DELETE FROM audit_outcomes",
-    ] {
-        let refused = sqlx::query(statement).execute(&mut *tx).await.unwrap_err();
-        assert!(
-            refused.to_string().contains("permission denied") || refused.to_string().contains("aborted"),
-            "{refused}"
-        );
-    }
 }

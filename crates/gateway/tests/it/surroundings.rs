@@ -7,7 +7,7 @@ use crate::fakes::KNOWN;
 use crate::harness::{Gateway, problem};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_limited_and_told_so() {
+async fn s_15_a_key_is_limited_and_told_so() {
     let rate = json!({"per_minute": 60, "burst": 3});
     let gateway = Gateway::with(json!({"limits": {"read": rate, "ingest": rate}})).await;
     for left in ["2", "1", "0"] {
@@ -106,18 +106,10 @@ async fn health_is_public_and_tells_how_far_each_stage_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_on_the_operators_listener_only() {
+async fn requests_are_counted_and_metrics_are_not_public() {
     let gateway = Gateway::start().await;
     gateway.get("/api/v1/accounts").send().await.unwrap();
-    let text = gateway
-        .client
-        .get(format!("{}/metrics", gateway.admin))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = gateway.metrics.render().unwrap();
     assert!(
         text.contains("devsignal_gateway_http_requests_total{class=\"2xx\",kind=\"rest\"}"),
         "{text}"

@@ -75,6 +75,8 @@ pub struct Claims {
     pub employer: CompanyClaim,
     /// The id that the person has in crm, who was recorded there by hand.
     pub person: Option<Uuid>,
+    /// Whether nothing is to be told of it: it came by an import. What only such claims named is told of when others name it.
+    pub quiet: bool,
 }
 
 /// Traces of one company. Empty when nothing points to one.
@@ -146,7 +148,19 @@ impl Claims {
             stated,
             employer,
             person: None,
+            quiet: false,
         }
+    }
+
+    /// The same, told of only when others name it too; a person's traces do not lead to a company.
+    #[must_use]
+    pub fn quietly(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        if quiet && self.person.is_some() {
+            self.stated = CompanyClaim::default();
+            self.employer = CompanyClaim::default();
+        }
+        self
     }
 
     /// The same, about a person who has this id in crm, and these identities in normal form beside those of the signal.

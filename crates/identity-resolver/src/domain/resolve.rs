@@ -71,12 +71,19 @@ pub fn resolve<'a>(
 }
 
 fn one(world: &mut World, claims: &Claims, seen: Seen, ids: &dyn IdGen) -> Attribution {
+    world.hush(claims.quiet);
     let actor = persons::actor_of(world, claims, seen, ids);
     let person = actor
         .as_ref()
         .map(|(id, _)| *id)
         .filter(|id| is_person(world, *id));
     let account = companies::account_of(world, claims, person, seen, ids);
+    if let (Some(person), Some((_, because))) = (person, &actor) {
+        world.tell_first(person, &seen.told(because));
+    }
+    if let Some((account, because)) = &account {
+        world.tell_account_first(*account, &seen.told(because));
+    }
     Attribution {
         actor,
         is_person: person.is_some(),

@@ -32,6 +32,7 @@ pub struct World {
     linked: Vec<(Uuid, Told)>,
     recorded: Vec<(Uuid, Uuid, Told)>,
     recorded_accounts: Vec<(Uuid, Uuid)>,
+    quiet: bool,
 }
 
 #[derive(Debug)]
@@ -224,8 +225,38 @@ impl World {
 
     /// Others must hear of the actor's new state.
     pub(super) fn tell_actor(&mut self, id: Uuid, told: &Told) {
+        if self.quiet {
+            return;
+        }
         if let Some(held) = self.actors.get_mut(&id) {
             held.told = Some(told.clone());
+        }
+    }
+
+    /// Whether nobody hears of what is learnt from here on.
+    pub(super) fn hush(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// Tells of a person who was known quietly so far: nobody ever heard of them.
+    pub(super) fn tell_first(&mut self, person: Uuid, told: &Told) {
+        let unheard = |held: &Held<Actor>| {
+            held.value.kind == ActorKind::Person && held.value.revision == 0 && held.told.is_none()
+        };
+        if !self.quiet && self.actors.get(&person).is_some_and(unheard) && self.change_actor(person).is_some()
+        {
+            self.tell_actor(person, told);
+        }
+    }
+
+    /// Tells of an account that was known quietly so far.
+    pub(super) fn tell_account_first(&mut self, account: Uuid, told: &Told) {
+        let unheard = |held: &Held<Account>| held.value.revision == 0 && held.told.is_none();
+        if !self.quiet
+            && self.accounts.get(&account).is_some_and(unheard)
+            && self.change_account(account).is_some()
+        {
+            self.tell_account(account, told);
         }
     }
 
@@ -236,6 +267,9 @@ impl World {
 
     /// Others must hear of the account's new state.
     pub(super) fn tell_account(&mut self, id: Uuid, told: &Told) {
+        if self.quiet {
+            return;
+        }
         if let Some(held) = self.accounts.get_mut(&id) {
             held.told = Some(told.clone());
         }

@@ -55,7 +55,9 @@ pub fn people(envelope: &Envelope) -> Result<Accepted, HandlerError> {
             let first = of_kind(&identity.r#type) == Some(identity.value.as_str());
             (!first).then(|| IdentityKey::new(kind, identity.value.as_str()))
         });
-        let claims = Claims::of(&observation).of_person(id.uuid(), others.collect());
+        let claims = Claims::of(&observation)
+            .of_person(id.uuid(), others.collect())
+            .quietly(event.quiet);
         Ok((claims, seen(envelope, person.stated_at.as_ref())))
     });
     batch(envelope, claims.collect::<Result<_, HandlerError>>()?)
@@ -81,7 +83,9 @@ pub fn companies(envelope: &Envelope) -> Result<Accepted, HandlerError> {
             },
             ..Observation::default()
         };
-        let claims = Claims::of(&observation).of_company(id.uuid());
+        let claims = Claims::of(&observation)
+            .of_company(id.uuid())
+            .quietly(event.quiet);
         Ok((claims, seen(envelope, company.stated_at.as_ref())))
     });
     batch(envelope, claims.collect::<Result<_, HandlerError>>()?)

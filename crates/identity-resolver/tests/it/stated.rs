@@ -21,6 +21,7 @@ fn person(id: Uuid, identities: &[(&str, &str)]) -> PeopleStated {
         confidence: 0.95,
     });
     PeopleStated {
+        quiet: false,
         people: vec![StatedPerson {
             contact_id: id.to_string(),
             identities: identities.collect(),
@@ -32,6 +33,7 @@ fn person(id: Uuid, identities: &[(&str, &str)]) -> PeopleStated {
 
 fn company(id: Uuid, domain: &str) -> CompaniesStated {
     CompaniesStated {
+        quiet: false,
         companies: vec![StatedCompany {
             account_id: id.to_string(),
             domain: Some(domain.into()),
@@ -69,6 +71,33 @@ async fn who_is_not_known_gets_the_id_they_were_recorded_with() {
     assert_eq!(told.contacts[0].contact_id, id.to_string());
     assert_eq!(told.contacts[0].name.as_deref(), Some("Jane"));
     assert_eq!(told.batch(batch)[0].contact_id, Some(id.to_string()));
+}
+
+#[tokio::test]
+async fn who_is_imported_is_told_of_when_a_signal_names_them() {
+    let base = Base::create().await;
+    let (one, two) = (base.replica(), base.replica());
+    let (jane, firm) = (SystemIds.next(), SystemIds.next());
+    let quiet = PeopleStated {
+        quiet: true,
+        ..person(jane, &[("email", "jane@acme.com")])
+    };
+    state_person(&one, &envelope(org(1), &quiet)).await;
+    let quiet = CompaniesStated {
+        quiet: true,
+        ..company(firm, "acme.com")
+    };
+    state_company(&one, &envelope(org(1), &quiet)).await;
+    assert!(base.told().await.kinds.is_empty(), "nobody hears of an import");
+    let batch = two.resolve(org(1), &["email=jane@acme.com"]).await;
+    let told = base.told().await;
+    assert_eq!(told.batch(batch)[0].contact_id, Some(jane.to_string()));
+    assert_eq!((told.contacts.len(), told.accounts.len()), (1, 1));
+    assert_eq!(told.contacts[0].contact_id, jane.to_string());
+    assert_eq!(told.contacts[0].account_id, Some(firm.to_string()));
+    assert_eq!(told.accounts[0].account_id, firm.to_string());
+    one.resolve(org(1), &["email=jane@acme.com"]).await;
+    assert_eq!(base.told().await.contacts.len(), 1, "once");
 }
 
 #[tokio::test]

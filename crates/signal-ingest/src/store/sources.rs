@@ -196,6 +196,11 @@ pub async fn create(
     most: i64,
 ) -> Result<Option<SourceRow>, IngestError> {
     let mut tx = db.begin(scope).await?;
+    // Two at once would both count what there is without the other.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('sources/' || $1::uuid, 0))")
+        .bind(scope.uuid())
+        .execute(&mut *tx)
+        .await?;
     let stored = sqlx::query_as::<_, SourceRow>(
         "INSERT INTO sources AS t (org_id, id, type, name, config, secret, created_at, updated_at)
          SELECT $1, $2, $3, $4, $5::jsonb, $6, $7, $7

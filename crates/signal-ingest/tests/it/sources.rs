@@ -219,6 +219,33 @@ async fn bad_requests_are_refused_and_members_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s_16_of_two_hundred_who_take_the_last_place_at_once_one_does() {
+    let (world, org) = (
+        World::with(json!({"sources": {"max_per_organization": 3}})).await,
+        new_org(),
+    );
+    create(&world, org, "npm", None).await;
+    create(&world, org, "npm", None).await;
+    let tries = (0..200).map(|_| {
+        let last = CreateSourceRequest {
+            r#type: "npm".into(),
+            name: "n".into(),
+            ..CreateSourceRequest::default()
+        };
+        let (request, mut sources) = (world.member(org, Role::Admin, last), world.sources.clone());
+        async move { sources.create_source(request).await }
+    });
+    let (made, refusals): (Vec<_>, Vec<_>) = futures::future::join_all(tries)
+        .await
+        .into_iter()
+        .partition(Result::is_ok);
+    assert_eq!(made.len(), 1);
+    for one in refusals {
+        assert_eq!(refused(one).code, ErrorCode::QuotaExceeded);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signals_through_a_source_follow_its_status() {
     let (world, org, other) = (World::new().await, new_org(), new_org());
     let source = create(&world, org, "product_api", None).await;

@@ -12,7 +12,7 @@ async fn a_schema_made_by_the_rules_has_no_violations() {
 }
 
 #[tokio::test]
-async fn every_kind_of_hole_is_named() {
+async fn s_04_every_kind_of_hole_is_named() {
     let stores = stores().await;
     let mut root = superuser(stores.database()).await;
     let holes = [

@@ -62,7 +62,7 @@ async fn without_the_guard_a_cancelled_begin_leaves_the_next_borrower_in_a_stran
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_guard_a_cancelled_begin_harms_nobody() {
+async fn s_06_with_the_guard_a_cancelled_begin_harms_nobody() {
     let stores = stores().await;
     let mut observer = superuser(stores.database()).await;
     let (ours, other) = (org(), org());

@@ -57,7 +57,7 @@ async fn a_row_of_another_organization_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn without_a_context_there_is_an_error_and_never_a_row() {
+async fn s_05_without_a_context_there_is_an_error_and_never_a_row() {
     let stores = stores().await;
     let scope = org();
     let mut tx = stores.db.begin(&scope).await.unwrap();

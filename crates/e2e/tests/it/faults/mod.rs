@@ -9,6 +9,7 @@ mod database;
 mod poison;
 mod redelivery;
 mod services;
+mod webhooks;
 
 use std::time::Duration;
 

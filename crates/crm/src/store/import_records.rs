@@ -1,0 +1,452 @@
+//! Rows of accounts and deals become records: row by row, by the very operations of changes by hand, each undone by itself when it is
+//! refused.
+
+use ::store::{Tx, retry};
+use errors::ErrorDomain as _;
+use ids::{AccountId, ContactId};
+use uuid::Uuid;
+
+use super::import_lane::Lane;
+use super::{
+    AccountDraft, Did, ImportRow, Records, Write, account_rows, deal_rows, hand_account, pipeline_rows,
+};
+use crate::domain::deal::{DealEdit, Pipeline, Status};
+use crate::domain::extras::{ExtrasEdit, Object, tag_key};
+use crate::domain::text;
+use crate::domain::transfer::layout::plain;
+use crate::domain::transfer::result::{Outcome, Problem, RowResult};
+use crate::domain::transfer::rows::{AccountRow, DealRow};
+use crate::domain::transfer::snapshot;
+use crate::error::CrmError;
+
+/// Rows of one kind.
+#[derive(Debug)]
+pub enum RecordRows<'a> {
+    /// Accounts.
+    Accounts(&'a [ImportRow<AccountRow>]),
+    /// Deals.
+    Deals(&'a [ImportRow<DealRow>]),
+}
+
+/// Why a row came to nothing.
+enum Refusal {
+    Ambiguous(Problem),
+    Problem(Problem),
+    Error(CrmError),
+}
+
+impl<E: Into<CrmError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Records {
+    /// Writes a lane's rows. `None` when the turn is over.
+    ///
+    /// # Errors
+    /// Of the database; nothing is stored then.
+    pub async fn import_records(
+        &self,
+        lane: &Lane<'_>,
+        rows: &RecordRows<'_>,
+    ) -> Result<Option<Vec<RowResult>>, CrmError> {
+        retry(|| self.import_records_once(lane, rows)).await
+    }
+
+    async fn import_records_once(
+        &self,
+        lane: &Lane<'_>,
+        rows: &RecordRows<'_>,
+    ) -> Result<Option<Vec<RowResult>>, CrmError> {
+        let mut tx = self.db.begin(lane.scope).await?;
+        let done = self.import_records_in(&mut tx, lane, rows).await;
+        match (lane.turn, done) {
+            (Some(_), Ok(done)) => {
+                tx.commit().await?;
+                Ok(done)
+            }
+            (_, done) => {
+                tx.rollback().await;
+                done
+            }
+        }
+    }
+
+    async fn import_records_in(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane<'_>,
+        rows: &RecordRows<'_>,
+    ) -> Result<Option<Vec<RowResult>>, CrmError> {
+        match lane.begin(tx).await? {
+            None => return Ok(None),
+            Some(false) => return Ok(Some(Vec::new())),
+            Some(true) => {}
+        }
+        super::lock_keys(tx, &locks(lane, rows)).await?;
+        let write = Write {
+            scope: lane.scope.clone(),
+            by: lane.by(),
+            dry_run: false,
+        };
+        let mut results = Vec::new();
+        match rows {
+            RecordRows::Accounts(rows) => {
+                for (number, row) in *rows {
+                    results.push(match row {
+                        Err(problems) => RowResult::refused(*number, problems.clone()),
+                        Ok(row) => {
+                            sqlx::query("SAVEPOINT row").execute(&mut **tx).await?;
+                            let done = self.one_account(tx, &write, *number, row).await;
+                            settled(tx, *number, done).await?
+                        }
+                    });
+                }
+            }
+            RecordRows::Deals(rows) => {
+                for (number, row) in *rows {
+                    results.push(match row {
+                        Err(problems) => RowResult::refused(*number, problems.clone()),
+                        Ok(row) => {
+                            sqlx::query("SAVEPOINT row").execute(&mut **tx).await?;
+                            let done = self.one_deal(tx, lane, &write, *number, row).await;
+                            settled(tx, *number, done).await?
+                        }
+                    });
+                }
+            }
+        }
+        if lane.turn.is_some() {
+            lane.end(tx, &results, &[]).await?;
+        }
+        Ok(Some(results))
+    }
+
+    async fn one_account(
+        &self,
+        tx: &mut Tx,
+        write: &Write,
+        number: i64,
+        row: &AccountRow,
+    ) -> Result<RowResult, Refusal> {
+        let scope = &write.scope;
+        let mut draft = AccountDraft {
+            edit: row.edit.clone(),
+            extras: row.common.extras.clone(),
+        };
+        let by_id = match row.common.id {
+            Some(id) => account_rows::lock(tx, scope, AccountId(id))
+                .await?
+                .filter(|account| account.recorded),
+            None => None,
+        };
+        let mut unseen = None;
+        let target = match (by_id, &row.edit.domain) {
+            (Some(account), _) => Some(account.id),
+            (None, Some(_)) => {
+                let found = hand_account::known_by(tx, scope, &draft).await?;
+                let recorded: Vec<AccountId> = found.iter().filter(|row| row.1).map(|row| row.0).collect();
+                unseen = found.first().filter(|row| !row.1).map(|row| row.0);
+                one_of(&recorded, "domain")?
+            }
+            (None, None) => one_of(
+                &accounts_named(tx, write, row.edit.name.as_deref()).await?,
+                "name",
+            )?,
+        };
+        let Some(target) = target else {
+            let id = unseen.unwrap_or_else(|| AccountId::new(&*self.ids));
+            let before = account_rows::lock(tx, scope, id).await?;
+            let account = self.record_account(tx, write, &draft, id).await?;
+            let after = snapshot::of_account(&account);
+            let mut result = RowResult::done(number, Outcome::Created, id.uuid());
+            match before {
+                None => result.mark = Some(snapshot::mark(&after)),
+                Some(before) => {
+                    result.changes = snapshot::differences(&snapshot::of_account(&before), &after)
+                }
+            }
+            return Ok(result);
+        };
+        let before = account_rows::lock(tx, scope, target)
+            .await?
+            .ok_or(CrmError::NotFound("account"))?;
+        draft.extras = added(draft.extras, &before.extras.tags);
+        if let Some(Some(domain)) = &draft.edit.domain
+            && before.profile.domain.as_ref() != Some(domain)
+            && hand_account::known_by(tx, scope, &draft)
+                .await?
+                .iter()
+                .any(|row| row.1 && row.0 != target)
+        {
+            return Err(Refusal::Problem(Problem::new(
+                "domain",
+                "conflict",
+                "another account has this domain",
+            )));
+        }
+        let (account, did) = self.change_account(tx, write, &before, &draft).await?;
+        let outcome = if did == Did::Updated {
+            Outcome::Updated
+        } else {
+            Outcome::Noop
+        };
+        let mut result = RowResult::done(number, outcome, target.uuid());
+        result.changes =
+            snapshot::differences(&snapshot::of_account(&before), &snapshot::of_account(&account));
+        Ok(result)
+    }
+
+    async fn one_deal(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane<'_>,
+        write: &Write,
+        number: i64,
+        row: &DealRow,
+    ) -> Result<RowResult, Refusal> {
+        let scope = &write.scope;
+        let account = lane.account(row.account.as_ref()).map_err(Refusal::Problem)?;
+        let target = deal_of(tx, write, row, account).await?;
+        let before = match target {
+            Some(id) => Some(deal_rows::find(tx, scope, id, true).await?),
+            None => None,
+        };
+        let mut edit = DealEdit {
+            name: row.name.clone(),
+            account: account.map(|id| Some(AccountId(id))),
+            amount: row.amount.clone().map(Some),
+            expected_close_on: row.expected_close_on.clone().map(Some),
+            close_reason: row.close_reason.clone().map(Some),
+            move_reason: Some("import".to_owned()),
+            extras: row.common.extras.clone(),
+            ..DealEdit::default()
+        };
+        let held = before.as_ref().map(|deal| deal.pipeline);
+        self.place(tx, write, row, held, &mut edit).await?;
+        if let Some(addresses) = &row.contacts {
+            let mut contacts = before
+                .as_ref()
+                .map(|deal| deal.contacts.clone())
+                .unwrap_or_default();
+            for contact in contacts_of(tx, write, addresses).await? {
+                if !contacts.contains(&contact) {
+                    contacts.push(contact);
+                }
+            }
+            edit.contacts = Some(contacts);
+        }
+        let Some(before) = before else {
+            let deal = self.create_deal_in(tx, write, &edit).await?;
+            let mut result = RowResult::done(number, Outcome::Created, deal.id);
+            result.mark = Some(snapshot::mark(&snapshot::of_deal(&deal)));
+            return Ok(result);
+        };
+        edit.extras = added(edit.extras, &before.extras.tags);
+        let deal = self.edit_deal_in(tx, write, &before, &edit).await?;
+        let outcome = if deal.version == before.version {
+            Outcome::Noop
+        } else {
+            Outcome::Updated
+        };
+        let mut result = RowResult::done(number, outcome, deal.id);
+        result.changes = snapshot::differences(&snapshot::of_deal(&before), &snapshot::of_deal(&deal));
+        Ok(result)
+    }
+
+    /// Pipeline and stage by key or name.
+    async fn place(
+        &self,
+        tx: &mut Tx,
+        write: &Write,
+        row: &DealRow,
+        held: Option<Uuid>,
+        edit: &mut DealEdit,
+    ) -> Result<(), Refusal> {
+        let scope = &write.scope;
+        if let Some(name) = &row.pipeline {
+            let found: Option<Uuid> = sqlx::query_scalar(
+                "SELECT id FROM pipelines WHERE org_id = $1 AND (name_key = $2 OR id::text = $3) LIMIT 1",
+            )
+            .bind(scope.uuid())
+            .bind(text::sort_key(name))
+            .bind(name)
+            .fetch_optional(&mut **tx)
+            .await?;
+            let problem = || Problem::new("pipeline", "not_found", "there is no such pipeline");
+            edit.pipeline = Some(found.ok_or_else(|| Refusal::Problem(problem()))?);
+        }
+        let Some(wanted) = &row.stage else { return Ok(()) };
+        let default = self.ensure_default_pipeline(tx, scope).await?;
+        let id = edit.pipeline.or(held).unwrap_or(default);
+        let pipeline = pipeline_rows::find(tx, scope, id, None)
+            .await?
+            .ok_or(CrmError::NotFound("pipeline"))?;
+        let stage = stage_named(&pipeline, wanted).map_err(Refusal::Problem)?;
+        edit.stage = Some(stage.key.clone());
+        if stage.kind == Status::Lost && edit.close_reason.is_none() {
+            edit.close_reason = Some(Some("not stated in the imported file".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The locks by which rows of one natural key wait for each other.
+fn locks(lane: &Lane<'_>, rows: &RecordRows<'_>) -> Vec<String> {
+    let org = lane.scope.org();
+    let mut keys: Vec<String> = match rows {
+        RecordRows::Accounts(rows) => rows
+            .iter()
+            .filter_map(|(_, row)| row.as_ref().ok()?.edit.domain.clone().flatten())
+            .map(|domain| format!("crm.domain {org} {domain}"))
+            .collect(),
+        RecordRows::Deals(rows) => rows
+            .iter()
+            .filter_map(|(_, row)| row.as_ref().ok()?.name.as_deref())
+            .map(|name| format!("crm.deal {org} {}", text::sort_key(name)))
+            .collect(),
+    };
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// Keeps a row's work, or takes it back and tells why. What is our fault ends the transaction.
+async fn settled(tx: &mut Tx, number: i64, done: Result<RowResult, Refusal>) -> Result<RowResult, CrmError> {
+    let refused = match done {
+        Ok(result) => {
+            sqlx::query("RELEASE SAVEPOINT row").execute(&mut **tx).await?;
+            return Ok(result);
+        }
+        Err(Refusal::Error(error)) => {
+            let told = error.to_api();
+            if told.code.http_status() >= 500 {
+                return Err(error);
+            }
+            let mut problems: Vec<Problem> = told.fields.into_iter().map(Problem::from).collect();
+            if problems.is_empty() {
+                problems.push(Problem::new("", told.code.as_str(), told.detail));
+            }
+            RowResult::refused(number, problems)
+        }
+        Err(Refusal::Ambiguous(problem)) => RowResult::ambiguous(number, problem),
+        Err(Refusal::Problem(problem)) => RowResult::refused(number, vec![problem]),
+    };
+    sqlx::query("ROLLBACK TO SAVEPOINT row")
+        .execute(&mut **tx)
+        .await?;
+    Ok(refused)
+}
+
+fn one_of<T: Copy>(found: &[T], field: &str) -> Result<Option<T>, Refusal> {
+    match found {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        many => {
+            let message = format!("{} records have this {field}", many.len());
+            Err(Refusal::Ambiguous(Problem::new(
+                field,
+                "ambiguous_match",
+                message,
+            )))
+        }
+    }
+}
+
+/// Tags are added to those that the record has.
+fn added(mut edit: ExtrasEdit, held: &[String]) -> ExtrasEdit {
+    if let Some(given) = edit.tags.take() {
+        let mut all = held.to_vec();
+        for name in given {
+            if all.iter().all(|known| tag_key(known) != tag_key(&name)) {
+                all.push(name);
+            }
+        }
+        edit.tags = Some(all);
+    }
+    edit
+}
+
+async fn accounts_named(tx: &mut Tx, write: &Write, name: Option<&str>) -> Result<Vec<AccountId>, CrmError> {
+    let Some(name) = name else { return Ok(Vec::new()) };
+    let rows: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM accounts WHERE org_id = $1 AND name_key = $2 AND lower(name) = lower($3) AND recorded LIMIT 10",
+    )
+    .bind(write.scope.uuid())
+    .bind(text::sort_key(name))
+    .bind(name)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(AccountId).collect())
+}
+
+/// The deal of a row: by id, else by name and account.
+async fn deal_of(
+    tx: &mut Tx,
+    write: &Write,
+    row: &DealRow,
+    account: Option<Uuid>,
+) -> Result<Option<Uuid>, Refusal> {
+    if let Some(id) = row.common.id {
+        let known = super::import_lane::existing(tx, &write.scope, Object::Deal, &[id]).await?;
+        if let [id] = known[..] {
+            return Ok(Some(id));
+        }
+    }
+    let Some(name) = &row.name else { return Ok(None) };
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM deals WHERE org_id = $1 AND name_key = $2 AND name = $3 \
+         AND account_id IS NOT DISTINCT FROM $4 LIMIT 10",
+    )
+    .bind(write.scope.uuid())
+    .bind(text::sort_key(name))
+    .bind(name)
+    .bind(account)
+    .fetch_all(&mut **tx)
+    .await?;
+    one_of(&found, "name")
+}
+
+async fn contacts_of(tx: &mut Tx, write: &Write, addresses: &[String]) -> Result<Vec<ContactId>, Refusal> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT DISTINCT ON (i.value) i.value, c.id FROM contact_identities i \
+         JOIN contacts c ON c.org_id = i.org_id AND c.id = i.contact_id AND c.recorded \
+         WHERE i.org_id = $1 AND i.type = 'email' AND i.value = ANY($2) ORDER BY i.value, c.id",
+    )
+    .bind(write.scope.uuid())
+    .bind(addresses)
+    .fetch_all(&mut **tx)
+    .await?;
+    if let Some(missing) = addresses.iter().find(|one| rows.iter().all(|row| row.0 != **one)) {
+        let message = format!("no contact has the address {missing}");
+        return Err(Refusal::Problem(Problem::new(
+            "contactEmails",
+            "not_found",
+            message,
+        )));
+    }
+    let of = |address: &String| rows.iter().find(|row| row.0 == *address);
+    Ok(addresses
+        .iter()
+        .filter_map(of)
+        .map(|row| ContactId(row.1))
+        .collect())
+}
+
+fn stage_named<'a>(pipeline: &'a Pipeline, wanted: &str) -> Result<&'a crate::domain::deal::Stage, Problem> {
+    let alike = |stage: &&crate::domain::deal::Stage| {
+        plain(&stage.key) == plain(wanted) || plain(&stage.name) == plain(wanted)
+    };
+    let found = pipeline
+        .stage(wanted)
+        .or_else(|| pipeline.stages.iter().find(alike));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = pipeline.stages.iter().map(|stage| stage.key.as_str()).collect();
+        Problem::new(
+            "stage",
+            "not_found",
+            format!("it is one of: {}", known.join(", ")),
+        )
+    })
+}

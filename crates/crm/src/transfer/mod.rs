@@ -1,0 +1,13 @@
+//! Files of records: taking them in, working through them in the background, and giving reports.
+//!
+//! Owns the tasks and the flow of bytes. Must not: hold a rule of the domain, or a statement.
+
+mod export;
+mod report;
+mod upload;
+mod work;
+
+pub use export::{ExportQuery, export};
+pub use report::report;
+pub use upload::{Upload, UploadHead};
+pub use work::{ImportWorker, judge, spawn};

@@ -1,0 +1,368 @@
+//! Working through imports: a task that takes a turn at whatever waits, chunk by chunk, and can be ended anywhere.
+//!
+//! Contract: what is done is known from the database alone (results of lanes, written with their effect), so a worker that is killed is
+//! followed by another that goes on where it ended, once its lease is over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::store::OrgScope;
+use futures::future::try_join_all;
+use lifecycle::{Lifecycle, OnExit, Phase, Shutdown, TaskError};
+use tokio::sync::Notify;
+
+use crate::config::ImportSettings;
+use crate::domain::extras::Object;
+use crate::domain::transfer::mapping::Mapping;
+use crate::domain::transfer::result::RowResult;
+use crate::domain::transfer::rows::{AccountRef, AccountRow, ContactRow, DealRow, RowReader};
+use crate::error::CrmError;
+use crate::metrics::ImportMetrics;
+use crate::store::{Accounts, Import, ImportRow, Lane, RecordRows, Records, Turn, keys_of, stripe_of};
+
+/// Rows of accounts and deals in one transaction: they are written one by one.
+const RECORDS_AT_ONCE: usize = 100;
+
+/// Works through imports. Cheap to clone.
+#[derive(Clone)]
+pub struct ImportWorker {
+    records: Records,
+    settings: ImportSettings,
+    metrics: ImportMetrics,
+    poke: Arc<Notify>,
+}
+
+/// Rows of one kind, read.
+enum Rows {
+    Contacts(Vec<ImportRow<ContactRow>>),
+    Accounts(Vec<ImportRow<AccountRow>>),
+    Deals(Vec<ImportRow<DealRow>>),
+}
+
+/// Starts the tasks `crm-imports-<n>`, and the one that forgets uploads that nobody ended.
+pub fn spawn(worker: &ImportWorker, lifecycle: &Lifecycle) {
+    for _ in 0..worker.settings.workers {
+        let worker = worker.clone();
+        lifecycle.spawn("crm-imports", Phase::Base, OnExit::restart(), move |shutdown| {
+            worker.clone().run(shutdown)
+        });
+    }
+}
+
+impl ImportWorker {
+    /// A worker on these records.
+    #[must_use]
+    pub fn new(records: Records, settings: ImportSettings, metrics: ImportMetrics) -> Self {
+        Self {
+            records,
+            settings,
+            metrics,
+            poke: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Tells the worker of this process that there is something to do. Those of others look for themselves.
+    pub fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    async fn run(self, shutdown: Shutdown) -> Result<(), TaskError> {
+        let pause = Duration::from_millis(self.settings.poll_ms);
+        let mut cleaned: Option<Instant> = None;
+        loop {
+            let more = tokio::select! {
+                () = shutdown.requested() => return Ok(()),
+                more = self.work() => more,
+            };
+            match more {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(
+                    error = %format!("{:#}", anyhow::Error::new(error)),
+                    "an import could not go on; it will be tried again"
+                ),
+            }
+            if cleaned.is_none_or(|at| at.elapsed() > Duration::from_secs(600)) {
+                cleaned = Some(Instant::now());
+                self.clean().await;
+            }
+            tokio::select! {
+                () = shutdown.requested() => return Ok(()),
+                () = self.poke.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn clean(&self) {
+        let Ok(before) = self
+            .records
+            .now()
+            .checked_sub(jiff::SignedDuration::from_hours(6))
+        else {
+            return;
+        };
+        if let Err(error) = self.records.forget_uploads(before).await {
+            tracing::warn!(error = %format!("{:#}", anyhow::Error::new(error)), "old uploads could not be forgotten");
+        }
+    }
+
+    /// Works on one import until it is done or the turn is over; false when none waits.
+    ///
+    /// # Errors
+    /// Of the database; the import goes on later.
+    pub async fn work(&self) -> Result<bool, CrmError> {
+        let Some(turn) = self.records.take_turn(self.settings.lease_secs).await? else {
+            return Ok(false);
+        };
+        let import = self.records.import(&turn.scope, turn.import).await?;
+        let done = if turn.state == "undoing" {
+            self.undo(&turn, &import).await
+        } else {
+            self.commit(&turn, &import).await
+        };
+        match done {
+            Ok(true) => {
+                let to = if turn.state == "undoing" {
+                    "undone"
+                } else {
+                    "committed"
+                };
+                self.records.end_turn(&turn, to, None).await?;
+            }
+            Ok(false) => {}
+            // A row that this release cannot read will not be readable later.
+            Err(error @ (CrmError::Corrupt(_) | CrmError::Invalid(_) | CrmError::NotFound(_))) => {
+                let reason = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(import = %turn.import, error = reason, "an import failed");
+                self.records.end_turn(&turn, "failed", Some(&reason)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    async fn commit(&self, turn: &Turn, import: &Import) -> Result<bool, CrmError> {
+        let records = self.records.importing(import.options.tell_events);
+        let reader = reader(&records, &turn.scope, import).await?;
+        for chunk in import.chunks_done..import.chunks {
+            let started = Instant::now();
+            let rows = records.chunk_rows(&turn.scope, turn.import, chunk).await?;
+            let count = i64::try_from(rows.len()).unwrap_or(0);
+            let rows = read(import.object, &reader, &rows);
+            let named = named(&rows);
+            let nothing = Accounts::new();
+            let lane = Lane {
+                turn: Some(turn),
+                scope: &turn.scope,
+                import: turn.import,
+                chunk,
+                lane: 0,
+                reader: &reader,
+                accounts: &nothing,
+            };
+            let accounts = if named.is_empty() {
+                Accounts::new()
+            } else {
+                match records.name_accounts(&lane, &named).await? {
+                    Some(accounts) => accounts,
+                    None => return Ok(false),
+                }
+            };
+            let lane = Lane {
+                accounts: &accounts,
+                ..lane
+            };
+            let Some(results) = self.lanes(&records, &lane, rows).await? else {
+                return Ok(false);
+            };
+            self.metrics.rows(&results, started.elapsed());
+            if !self
+                .records
+                .keep_turn(turn, chunk + 1, count, self.settings.lease_secs)
+                .await?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The chunk's transactions. Rows of contacts go to lanes by the stripe of their address, and lanes run at once; others run one
+    /// after the other.
+    async fn lanes(
+        &self,
+        records: &Records,
+        lane: &Lane<'_>,
+        rows: Rows,
+    ) -> Result<Option<Vec<RowResult>>, CrmError> {
+        let numbered = |number: usize| Lane {
+            lane: i16::try_from(number).unwrap_or(i16::MAX),
+            ..lane.clone()
+        };
+        let mut results = Vec::new();
+        match rows {
+            Rows::Contacts(rows) => {
+                let lanes = split(rows, self.settings.lanes);
+                let work = lanes.iter().enumerate().map(|(number, rows)| {
+                    let lane = numbered(number);
+                    async move { records.import_contacts(&lane, rows).await }
+                });
+                for done in try_join_all(work).await? {
+                    let Some(done) = done else { return Ok(None) };
+                    results.extend(done);
+                }
+            }
+            Rows::Accounts(rows) => {
+                for (number, rows) in rows.chunks(RECORDS_AT_ONCE).enumerate() {
+                    let done = records
+                        .import_records(&numbered(number), &RecordRows::Accounts(rows))
+                        .await?;
+                    let Some(done) = done else { return Ok(None) };
+                    results.extend(done);
+                }
+            }
+            Rows::Deals(rows) => {
+                for (number, rows) in rows.chunks(RECORDS_AT_ONCE).enumerate() {
+                    let done = records
+                        .import_records(&numbered(number), &RecordRows::Deals(rows))
+                        .await?;
+                    let Some(done) = done else { return Ok(None) };
+                    results.extend(done);
+                }
+            }
+        }
+        Ok(Some(results))
+    }
+
+    async fn undo(&self, turn: &Turn, import: &Import) -> Result<bool, CrmError> {
+        let records = self.records.importing(import.options.tell_events);
+        for chunk in (0..import.chunks_done).rev() {
+            let lanes = records.lanes_of(&turn.scope, turn.import, chunk).await?;
+            let (rows, relations): (Vec<i16>, Vec<i16>) = lanes.into_iter().partition(|lane| *lane >= 0);
+            if import.object == Object::Contact {
+                let work = rows
+                    .iter()
+                    .map(|lane| records.undo_lane(turn, import.object, chunk, *lane));
+                if try_join_all(work).await?.iter().any(Option::is_none) {
+                    return Ok(false);
+                }
+            } else {
+                for lane in rows {
+                    if records
+                        .undo_lane(turn, import.object, chunk, lane)
+                        .await?
+                        .is_none()
+                    {
+                        return Ok(false);
+                    }
+                }
+            }
+            for lane in relations {
+                if records
+                    .undo_lane(turn, Object::Account, chunk, lane)
+                    .await?
+                    .is_none()
+                {
+                    return Ok(false);
+                }
+            }
+            let rows = i64::try_from(self.settings.chunk_rows).unwrap_or(0);
+            if !self
+                .records
+                .keep_turn(turn, chunk, rows, self.settings.lease_secs)
+                .await?
+            {
+                return Ok(false);
+            }
+        }
+        records.end_undo(turn).await?;
+        Ok(true)
+    }
+}
+
+async fn reader(records: &Records, scope: &OrgScope, import: &Import) -> Result<RowReader, CrmError> {
+    let own = records.own_fields(scope, import.object).await?;
+    Ok(RowReader::new(Mapping::new(&import.columns, import.options), own))
+}
+
+fn read(object: Object, reader: &RowReader, rows: &[(i64, csv::StringRecord)]) -> Rows {
+    match object {
+        Object::Contact => Rows::Contacts(rows.iter().map(|(n, row)| (*n, reader.contact(row))).collect()),
+        Object::Account => Rows::Accounts(rows.iter().map(|(n, row)| (*n, reader.account(row))).collect()),
+        Object::Deal => Rows::Deals(rows.iter().map(|(n, row)| (*n, reader.deal(row))).collect()),
+    }
+}
+
+/// The accounts that rows name.
+fn named(rows: &Rows) -> BTreeSet<AccountRef> {
+    match rows {
+        Rows::Contacts(rows) => rows
+            .iter()
+            .filter_map(|(_, row)| Some(row.as_ref().ok()?.account.as_ref()?.0.clone()))
+            .collect(),
+        Rows::Deals(rows) => rows
+            .iter()
+            .filter_map(|(_, row)| Some(row.as_ref().ok()?.account.as_ref()?.0.clone()))
+            .collect(),
+        Rows::Accounts(_) => BTreeSet::new(),
+    }
+}
+
+/// Rows of one address into one lane, in their order; rows without one, and rows that cannot be used, anywhere.
+fn split(rows: Vec<ImportRow<ContactRow>>, lanes: usize) -> Vec<Vec<ImportRow<ContactRow>>> {
+    let mut split: Vec<Vec<_>> = (0..lanes).map(|_| Vec::new()).collect();
+    for (place, row) in rows.into_iter().enumerate() {
+        let key = row
+            .1
+            .as_ref()
+            .ok()
+            .and_then(|row| keys_of(row).next().map(|(k, v)| stripe_of(k, v)));
+        let stripe = key.map_or(place, |stripe| usize::try_from(stripe).unwrap_or(0));
+        if let Some(lane) = split.get_mut(stripe % lanes) {
+            lane.push(row);
+        }
+    }
+    split.retain(|lane| !lane.is_empty());
+    split
+}
+
+/// What would become of some rows now; nothing is stored.
+///
+/// # Errors
+/// Of the database.
+pub async fn judge(
+    records: &Records,
+    scope: &OrgScope,
+    import: &Import,
+    rows: &[(i64, csv::StringRecord)],
+) -> Result<Vec<RowResult>, CrmError> {
+    let records = records.importing(false);
+    let reader = reader(&records, scope, import).await?;
+    let rows = read(import.object, &reader, rows);
+    let nothing = Accounts::new();
+    let lane = Lane {
+        turn: None,
+        scope,
+        import: import.id,
+        chunk: 0,
+        lane: 0,
+        reader: &reader,
+        accounts: &nothing,
+    };
+    let accounts = records
+        .name_accounts(&lane, &named(&rows))
+        .await?
+        .unwrap_or_default();
+    let lane = Lane {
+        accounts: &accounts,
+        ..lane
+    };
+    let judged = match &rows {
+        Rows::Contacts(rows) => records.import_contacts(&lane, rows).await?,
+        Rows::Accounts(rows) => records.import_records(&lane, &RecordRows::Accounts(rows)).await?,
+        Rows::Deals(rows) => records.import_records(&lane, &RecordRows::Deals(rows)).await?,
+    };
+    Ok(judged.unwrap_or_default())
+}

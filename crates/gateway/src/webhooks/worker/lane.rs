@@ -1,0 +1,218 @@
+//! One lane at work: keeps as many attempts in flight as its webhook may have, at the pace that it wants.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use store::StoreError;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Desk;
+use super::send::Destination;
+use crate::webhooks::domain::outcome::Verdict;
+use crate::webhooks::store::lanes::{self, Due, Lane};
+use crate::webhooks::store::record::Record;
+use crate::webhooks::store::secrets;
+
+/// Deliveries read at once: some for each that may be in flight, so that memory is bounded.
+const FEWEST_LOADED: usize = 32;
+const MOST_LOADED: usize = 256;
+/// Pause after the database failed.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A lane.
+pub struct LaneTask {
+    desk: Arc<Desk>,
+    lane: Lane,
+    /// Nothing new is begun once it is cancelled.
+    stop: CancellationToken,
+    organization: Arc<Semaphore>,
+}
+
+/// What is known while it works.
+struct State {
+    waiting: VecDeque<Due>,
+    in_hand: HashSet<Uuid>,
+    to: Option<Arc<Destination>>,
+    most: usize,
+    failing: bool,
+    pause: Duration,
+    next_start: Instant,
+}
+
+/// An attempt that was recorded, or not.
+struct Finished {
+    delivery: Uuid,
+    verdict: Verdict,
+    recorded: bool,
+}
+
+impl LaneTask {
+    /// A lane that is leased.
+    pub fn new(desk: Arc<Desk>, lane: Lane, stop: CancellationToken) -> Self {
+        let organization = desk.limits.organization(lane.0);
+        Self {
+            desk,
+            lane,
+            stop,
+            organization,
+        }
+    }
+
+    /// Works until nothing is due and nothing in flight, or until it is stopped; gives the lane.
+    pub async fn run(self) -> Lane {
+        let lane = self.lane;
+        let desk = Arc::clone(&self.desk);
+        self.work().await;
+        desk.freed.notify_one();
+        lane
+    }
+
+    async fn work(&self) {
+        let mut state = State {
+            waiting: VecDeque::new(),
+            in_hand: HashSet::new(),
+            to: None,
+            most: 1,
+            failing: false,
+            pause: Duration::ZERO,
+            next_start: Instant::now(),
+        };
+        let mut in_flight = FuturesUnordered::new();
+        // What ended since the last look for more.
+        let mut ended = usize::MAX;
+        loop {
+            let few = state.waiting.is_empty() && (in_flight.is_empty() || ended >= state.most.div_ceil(2));
+            if few && !self.stop.is_cancelled() {
+                match self.load(&mut state).await {
+                    Ok(()) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, webhook = %self.lane.1, "a lane waits for the database");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+                ended = 0;
+            }
+            let may = if state.failing {
+                state.most.min(self.desk.limits.failing)
+            } else {
+                state.most
+            };
+            while in_flight.len() < may && Instant::now() >= state.next_start && !self.stop.is_cancelled() {
+                let (Some(due), Some(to)) = (state.waiting.pop_front(), &state.to) else {
+                    break;
+                };
+                state.next_start = Instant::now().max(state.next_start) + state.pause;
+                in_flight.push(self.deliver(due, Arc::clone(to)));
+            }
+            let paced = in_flight.len() < may && !state.waiting.is_empty() && !self.stop.is_cancelled();
+            if in_flight.is_empty() && !paced {
+                return;
+            }
+            tokio::select! {
+                Some(finished) = in_flight.next() => {
+                    ended = ended.saturating_add(1);
+                    if finished.recorded {
+                        state.in_hand.remove(&finished.delivery);
+                    }
+                    state.failing = finished.verdict != Verdict::Delivered;
+                    if finished.verdict == Verdict::Gone {
+                        self.stop.cancel();
+                    }
+                }
+                () = tokio::time::sleep_until(state.next_start), if paced => {}
+                () = self.stop.cancelled(), if paced => {}
+            }
+        }
+    }
+
+    /// Reads the webhook anew, and what is due.
+    async fn load(&self, state: &mut State) -> Result<(), StoreError> {
+        let now = self.desk.deps.clock.now();
+        let in_hand: Vec<Uuid> = state.in_hand.iter().copied().collect();
+        let most = (4 * state.most).clamp(FEWEST_LOADED, MOST_LOADED);
+        // Never closed.
+        let _turn = self.desk.loads.acquire().await.ok();
+        let mut tx = self.desk.deps.stores.pipeline.begin().await?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let work = lanes::load(&mut tx, self.lane, &in_hand, most, now).await?;
+        let Some(endpoint) = work.endpoint.filter(|e| e.disabled.is_none()) else {
+            tx.rollback().await;
+            self.stop.cancel();
+            return Ok(());
+        };
+        let secrets = secrets::signing(&mut tx, &self.desk.deps.sealer, self.lane, now).await?;
+        tx.commit().await?;
+        state.most = usize::try_from(endpoint.max_in_flight).unwrap_or(1).max(1);
+        state.failing = endpoint.failing_since.is_some();
+        state.pause = endpoint
+            .rate_per_second
+            .filter(|rate| *rate > 0)
+            .map_or(Duration::ZERO, |rate| {
+                Duration::from_secs(1) / rate.unsigned_abs()
+            });
+        state.to = Some(Arc::new(
+            self.desk.sender.destination(self.lane, &endpoint, secrets),
+        ));
+        state.in_hand.extend(work.due.iter().map(|due| due.id));
+        state.waiting.extend(work.due);
+        Ok(())
+    }
+
+    /// One attempt, from its place among all to its record.
+    async fn deliver(&self, due: Due, to: Arc<Destination>) -> Finished {
+        let delivery = due.id;
+        let permit = tokio::select! {
+            permit = self.desk.limits.enter(&self.organization) => permit,
+            () = self.stop.cancelled() => None,
+        };
+        let Some(_permit) = permit else {
+            return Finished {
+                delivery,
+                verdict: Verdict::Delivered,
+                recorded: false,
+            };
+        };
+        let metrics = &self.desk.metrics;
+        let started_at = self.desk.deps.clock.now();
+        if due.attempts == 0 {
+            let waited = started_at.duration_since(due.created_at);
+            metrics
+                .first_attempt_seconds
+                .observe(waited.as_secs_f64().max(0.0));
+        }
+        metrics.in_flight.inc();
+        fail::fail_point!("webhooks::before_send");
+        let attempted = self.desk.sender.attempt(&to, &due).await;
+        fail::fail_point!("webhooks::after_send");
+        metrics.in_flight.dec();
+        let verdict = attempted.verdict();
+        let record = Record {
+            lane: self.lane,
+            id: self.desk.deps.ids.next(),
+            delivery,
+            event: due.event,
+            kind: due.kind,
+            step: due.step + 1,
+            number: due.attempts + 1,
+            started_at,
+            took_ms: i32::try_from(attempted.took.as_millis()).unwrap_or(i32::MAX),
+            status: attempted.status.map(i32::from),
+            outcome: attempted.outcome,
+            next: self.desk.recorder.next(verdict, due.step + 1, attempted.asked),
+            error: attempted.error,
+            response: attempted.response,
+            gone: verdict == Verdict::Gone,
+        };
+        let recorded = self.desk.recorder.record(record).await;
+        Finished {
+            delivery,
+            verdict,
+            recorded,
+        }
+    }
+}
