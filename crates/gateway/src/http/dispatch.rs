@@ -170,7 +170,11 @@ async fn route(
                 .await
         }
         path if let Some(way) = Way::of(method, path) => {
-            let class = if is_read(method) { Class::Read } else { Class::Write };
+            let class = if is_read(method) {
+                Class::Read
+            } else {
+                Class::Write
+            };
             let caller = authenticate(edge, request, &mut payload, context, class).await?;
             let who = (caller, context);
             edge.transfer
