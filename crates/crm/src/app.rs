@@ -37,7 +37,7 @@ use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
 use crate::metrics::ImportMetrics;
 use crate::signals::{RemoteSignals, SignalSource};
-use crate::store::Records;
+use crate::store::{Records, history};
 use crate::transfer::{self, ImportWorker};
 use crate::{backfill, retention};
 
@@ -76,12 +76,12 @@ pub enum StartError {
     Address(#[from] tonic::transport::Error),
 }
 
-/// Starts the relay, the consumers and the gRPC server on `listener`; all are registered with the lifecycle. Returns
+/// Makes the partitions of history, starts the relay, the consumers and the gRPC server on `listener`; all are registered with the lifecycle. Returns
 /// once they run.
 ///
 /// # Errors
 /// [`StartError`]; nothing that was started by then goes on after the lifecycle stops.
-pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<(), StartError> {
+pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<(), StartError> {
     let Deps {
         bus,
         stores,
@@ -91,6 +91,7 @@ pub fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<
         ids,
         verifier,
     } = deps;
+    stores.keep_partitions(history::PARTITIONS).await?;
     let records = Records::new(stores, Arc::clone(clock), Arc::clone(ids));
     let signals: Arc<dyn SignalSource> = Arc::new(RemoteSignals::new(
         rpc::channel(&settings.signal_ingest)?,

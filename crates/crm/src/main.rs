@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
         clock: SystemClock::shared(),
         ids: SystemIds::shared(),
     };
-    app::start(&settings, &deps, listener)?;
+    app::start(&settings, &deps, listener).await?;
     tracing::info!(listen = %settings.grpc.listen, "crm is ready");
     Ok(lifecycle.run(PHASE_BUDGET).await?)
 }

@@ -39,6 +39,7 @@ pub fn account(account: &Account) -> crm::Account {
         owner_id: account.extras.owner.map(|id| id.to_string()),
         tags: account.extras.tags.clone(),
         custom_fields: custom(&account.extras),
+        snapshot: None,
     }
 }
 

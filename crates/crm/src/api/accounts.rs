@@ -56,13 +56,25 @@ impl AccountApi {
         &self,
         request: Request<crm::GetAccountRequest>,
     ) -> Result<crm::GetAccountResponse, CrmError> {
-        let (_, scope) = enter(&request, Access::Read, RESOURCE)?;
-        let account = self
-            .records
-            .account(&scope, id("accountId", &request.get_ref().account_id)?)
-            .await?;
+        let (caller, scope) = enter(&request, Access::Read, RESOURCE)?;
+        let asked = request.into_inner();
+        let account_id = id("accountId", &asked.account_id)?;
+        let account = match asked.as_of {
+            None => wire::account(&self.records.account(&scope, account_id).await?),
+            Some(at) => {
+                // It shows contacts and deals too.
+                for resource in ["contacts", "deals"] {
+                    caller.require(Access::Read, resource)?;
+                }
+                let at = contracts::convert::from_timestamp(&at).ok_or_else(|| {
+                    let message = "asOf is a time such as 2026-01-31T12:00:00Z".to_owned();
+                    CrmError::Api(::store::paging::invalid_parameter("?asOf", "invalid", message))
+                })?;
+                self.records.account_as_of(&scope, account_id, at).await?
+            }
+        };
         Ok(crm::GetAccountResponse {
-            account: Some(wire::account(&account)),
+            account: Some(account),
         })
     }
 

@@ -299,7 +299,8 @@ impl Account {
 
     fn touch(&mut self, now: Timestamp) {
         self.version += 1;
-        self.updated_at = now;
+        // Under the lock of the record: time does not run backwards in its history.
+        self.updated_at = self.updated_at.max(now);
     }
 }
 

@@ -321,7 +321,8 @@ impl Contact {
 
     pub(super) fn touch(&mut self, now: Timestamp) {
         self.version += 1;
-        self.updated_at = now;
+        // Under the lock of the record: time does not run backwards in its history.
+        self.updated_at = self.updated_at.max(now);
     }
 }
 

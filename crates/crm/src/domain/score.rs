@@ -114,6 +114,8 @@ pub struct ScoreChange {
     pub previous_tier: Option<Tier>,
     /// The model and its version.
     pub model_version: String,
+    /// The score with its factors as it was told, encoded, for history.
+    pub detail: Vec<u8>,
 }
 
 impl ScoreChange {

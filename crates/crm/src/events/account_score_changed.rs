@@ -3,6 +3,7 @@
 use contracts::{Envelope, Event as _, convert, events::v1 as events, scores::v1 as scores};
 use eventbus::{Delivery as _, Handler, HandlerError};
 use ids::EventId;
+use prost::Message as _;
 
 use super::{Desk, delivered, id, unreadable};
 use crate::domain::score::{Score, ScoreChange, Tier, Trend};
@@ -30,7 +31,7 @@ impl Handler for AccountScoreChanged {
 }
 
 fn change(event: events::AccountScoreChanged, id_of_event: EventId) -> Result<ScoreChange, HandlerError> {
-    let told: scores::AccountScore = event.score.ok_or_else(|| unreadable("the score is missing"))?;
+    let mut told: scores::AccountScore = event.score.ok_or_else(|| unreadable("the score is missing"))?;
     let at = told.computed_at.as_ref().and_then(convert::from_timestamp);
     let score = Score {
         points: points(told.score)?,
@@ -38,7 +39,14 @@ fn change(event: events::AccountScoreChanged, id_of_event: EventId) -> Result<Sc
         trend: Trend::from_number(told.trend).ok_or_else(|| unreadable("the trend is unknown"))?,
         at: domain::micros(at.ok_or_else(|| unreadable("the time of the score is missing"))?),
     };
+    for factor in &mut told.factors {
+        if let Some(evidence) = &mut factor.evidence {
+            // Most of what a score is in bytes; the timeline has the signals.
+            evidence.signal_ids.clear();
+        }
+    }
     Ok(ScoreChange {
+        detail: told.encode_to_vec(),
         id: id_of_event,
         account: id("score.account_id", &told.account_id)?,
         revision: event.revision,

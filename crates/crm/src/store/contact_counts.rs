@@ -52,10 +52,10 @@ impl CountChanges {
                 "INSERT INTO accounts AS t (org_id, id, contact_count, created_at, updated_at) \
                  VALUES ($1, $2, $3, $4, $4) \
                  ON CONFLICT (org_id, id) DO UPDATE SET contact_count = t.contact_count + $3, \
-                 version = t.version + t.recorded::int, updated_at = $4 RETURNING contact_count"
+                 version = t.version + t.recorded::int, updated_at = greatest(t.updated_at, $4) RETURNING contact_count"
             } else {
                 "UPDATE accounts SET contact_count = contact_count + $3, version = version + recorded::int, \
-                 updated_at = $4 WHERE org_id = $1 AND id = $2 RETURNING contact_count"
+                 updated_at = greatest(updated_at, $4) WHERE org_id = $1 AND id = $2 RETURNING contact_count"
             };
             let count: Option<i64> = sqlx::query_scalar(statement)
                 .bind(scope.uuid())

@@ -148,7 +148,7 @@ impl Records {
             return Ok(deal);
         }
         deal.version += 1;
-        deal.updated_at = now;
+        deal.updated_at = deal.updated_at.max(now);
         deal_rows::save(tx, scope, &deal).await?;
         if before.contacts != deal.contacts {
             deal_rows::save_contacts(tx, scope, &deal).await?;

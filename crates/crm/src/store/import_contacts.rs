@@ -10,13 +10,12 @@ use ids::{AccountId, ContactId, EventId};
 use uuid::Uuid;
 
 use super::import_lane::{Around, Lane};
-use super::{Records, contact_bulk, contact_rows, hand_contact, people, search_rows};
+use super::{Records, contact_bulk, contact_rows, hand_contact, people};
 use crate::domain::Change;
 use crate::domain::contact::{Contact, ContactField, ToldAccount};
 use crate::domain::edit::ContactEdit;
 use crate::domain::extras::ExtrasEdit;
 use crate::domain::identity::Identity;
-use crate::domain::search::Document;
 use crate::domain::transfer::result::{Outcome, Problem, RowResult};
 use crate::domain::transfer::rows::ContactRow;
 use crate::domain::transfer::snapshot::{self, Snapshot};
@@ -249,19 +248,8 @@ impl Records {
         let object = crate::domain::extras::Object::Contact;
         super::import_lane::index_many(tx, lane.scope, object, lane.reader.own(), &extras).await?;
         self.count_imported(tx, lane, written).await?;
-        let (seen, unseen): (Vec<&Held>, Vec<&Held>) = written.iter().partition(|held| held.now.recorded);
-        let documents: Vec<Document> = seen.iter().map(|held| Document::from(&held.now)).collect();
-        search_rows::save_many(tx, lane.scope, &documents, false).await?;
-        let unseen: Vec<Uuid> = unseen.iter().map(|held| held.now.id.uuid()).collect();
-        if !unseen.is_empty() {
-            search_rows::remove(tx, lane.scope, &unseen).await?;
-        }
-        if !self.quiet {
-            for held in written {
-                self.announce_contact(tx, lane.scope, &held.now, &held.change)
-                    .await?;
-            }
-        }
+        let changed = written.iter().map(|held| (&held.now, &held.change));
+        self.tell_contacts(tx, lane.scope, changed).await?;
         self.state_people(tx, lane.scope, written).await
     }
 }

@@ -245,10 +245,8 @@ impl Records {
             accounts: &accounts,
         };
         self.write_contacts(tx, &lane, written).await?;
-        if !self.quiet {
-            self.tell_contacts_removed(tx, &turn.scope, gone, self.now())
-                .await?;
-        }
+        self.tell_contacts_removed(tx, &turn.scope, gone, self.now())
+            .await?;
         // Nobody else ever heard of those without an identity.
         sqlx::query(
             "DELETE FROM contacts c WHERE c.org_id = $1 AND c.id = ANY($2) AND NOT EXISTS \

@@ -1,9 +1,9 @@
 //! `identity.account_merged`: an account that was recorded by hand turned out to be one that was known already.
 
 use ::store::{OrgScope, ToSqlx as _, Tx, retry};
-use ids::AccountId;
+use ids::{AccountId, ContactId};
 
-use super::{Delivered, Outcome, Records, account_rows, entries, extras};
+use super::{Delivered, Outcome, Records, account_rows, deal_rows, entries, extras, history};
 use crate::domain::extras::Object;
 use crate::error::CrmError;
 
@@ -42,8 +42,20 @@ impl Records {
         let (Some(gone), Some(before)) = (gone, before) else {
             return Err(CrmError::Corrupt(format!("account {from} or {into} vanished")));
         };
-        let moved = hand_over_contacts(&mut tx, scope, from, into).await?;
+        let moved = self.hand_over_contacts(&mut tx, scope, from, into).await?;
+        let deals: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM deals WHERE org_id = $1 AND account_id = $2 ORDER BY id FOR UPDATE",
+        )
+        .bind(scope.uuid())
+        .bind(from.uuid())
+        .fetch_all(&mut *tx)
+        .await?;
         entries::hand_over(&mut tx, scope, Object::Account, from.uuid(), into.uuid()).await?;
+        for deal in deals {
+            let deal = deal_rows::find(&mut tx, scope, deal, false).await?;
+            let version = history::at_least((&deal).into(), now);
+            history::keep(&mut tx, scope, &*self.ids, version, None).await?;
+        }
         let was_recorded = gone.recorded;
         let mut account = before.clone();
         let change = account.absorb(gone, now);
@@ -79,22 +91,27 @@ impl Records {
     }
 }
 
-/// Answers how many recorded contacts moved.
-async fn hand_over_contacts(
-    tx: &mut Tx,
-    scope: &OrgScope,
-    from: AccountId,
-    into: AccountId,
-) -> Result<i64, CrmError> {
-    let recorded: Vec<bool> = sqlx::query_scalar(
-        "UPDATE contacts SET account_id = $3, version = version + recorded::int WHERE org_id = $1 AND account_id = $2 \
-         RETURNING recorded",
-    )
-    .bind(scope.uuid())
-    .bind(from.uuid())
-    .bind(into.uuid())
-    .fetch_all(&mut **tx)
-    .await?;
-    let count = recorded.into_iter().filter(|recorded| *recorded).count();
-    Ok(i64::try_from(count).unwrap_or_default())
+impl Records {
+    /// Answers how many recorded contacts moved.
+    async fn hand_over_contacts(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        from: AccountId,
+        into: AccountId,
+    ) -> Result<i64, CrmError> {
+        let moved: Vec<(uuid::Uuid, bool)> = sqlx::query_as(
+            "UPDATE contacts SET account_id = $3, version = version + recorded::int WHERE org_id = $1 AND account_id = $2 \
+             RETURNING id, recorded",
+        )
+        .bind(scope.uuid())
+        .bind(from.uuid())
+        .bind(into.uuid())
+        .fetch_all(&mut **tx)
+        .await?;
+        let recorded = moved.into_iter().filter(|(_, recorded)| *recorded);
+        let recorded: Vec<ContactId> = recorded.map(|(id, _)| ContactId(id)).collect();
+        history::keep_contacts(tx, scope, &*self.ids, &recorded, self.now()).await?;
+        Ok(i64::try_from(recorded.len()).unwrap_or_default())
+    }
 }

@@ -75,7 +75,7 @@ impl Records {
             return Ok(());
         };
         deal.version += 1;
-        deal.updated_at = now;
+        deal.updated_at = deal.updated_at.max(now);
         deal_rows::save(tx, scope, &deal).await?;
         let made = self.new_move(&deal, from, RULE, reason.to_owned());
         self.note_move(tx, scope, &deal, &made).await?;

@@ -8,6 +8,7 @@
 
 mod account_rows;
 mod activity_rows;
+mod as_of;
 mod batch;
 mod contact_bulk;
 mod contact_counts;
@@ -20,6 +21,7 @@ mod entries;
 mod extras;
 mod hand_account;
 mod hand_contact;
+pub(crate) mod history;
 mod identity_rows;
 mod import_contacts;
 mod import_deals;

@@ -43,7 +43,7 @@ async fn keep(tx: &mut Tx, scope: &OrgScope, change: &ScoreChange) -> Result<(),
     let small = |number: i32| i16::try_from(number).unwrap_or_default();
     sqlx::query(
         "INSERT INTO score_changes (org_id, account_id, at, id, score, tier, trend, previous_score, previous_tier, \
-         model_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         model_version, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(scope.uuid())
     .bind(change.account.uuid())
@@ -55,6 +55,7 @@ async fn keep(tx: &mut Tx, scope: &OrgScope, change: &ScoreChange) -> Result<(),
     .bind(change.previous_points)
     .bind(small(change.previous_tier.map_or(0, Tier::number)))
     .bind(&change.model_version)
+    .bind(&change.detail)
     .execute(&mut **tx)
     .await?;
     Ok(())

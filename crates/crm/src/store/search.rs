@@ -142,11 +142,13 @@ impl Records {
     }
 }
 
-/// The index over terms is read for its positions only. To read rows in another order until enough fit would look cheaper to the
+/// Enough memory that positions of many rows are not forgotten down to pages. The index over terms is read for its positions only. To read rows in another order until enough fit would look cheaper to the
 /// planner when it takes the terms for frequent.
 async fn prepare(tx: &mut Tx) -> Result<(), CrmError> {
     (&mut **tx)
-        .execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        .execute(
+            "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL work_mem = '32MB'",
+        )
         .await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Search documents of records that were there before there was a search.
+//! Search documents, and the first version in history, of records that were there before there were such.
 //!
 //! Contract: idempotent, resumed where it ended, safe in several processes at once (the row of a kind is locked), and beside
 //! writers: records are locked while they are read, and a document that is there already is newer.
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::account_rows::{AccountRow, account_columns};
 use super::contact_rows::{ContactRow, contact_columns};
 use super::deal_rows::{DealRow, deal_columns};
+use super::history::{self, Version};
 use super::note_rows::NoteRow;
 use super::work::Stored as _;
 use super::{Records, identity_rows, search_rows};
@@ -58,13 +59,17 @@ impl Records {
             return Ok(false);
         }
         let read = read(&mut tx, kind, (org, id)).await?;
-        let last = read.last().map(|(org, document)| (*org, document.id));
-        let mut of_orgs: BTreeMap<Uuid, Vec<Document>> = BTreeMap::new();
-        for (org, document) in read {
-            of_orgs.entry(org).or_default().push(document);
+        let last = read.last().map(|found| (found.org, found.document.id));
+        let mut of_orgs: BTreeMap<Uuid, (Vec<Document>, Vec<Version>)> = BTreeMap::new();
+        for found in read {
+            let (documents, versions) = of_orgs.entry(found.org).or_default();
+            documents.push(found.document);
+            versions.extend(found.version);
         }
-        for (org, documents) in of_orgs {
-            search_rows::save_many(&mut tx, &OrgScope::new(OrgId(org)), &documents, true).await?;
+        for (org, (documents, versions)) in of_orgs {
+            let scope = OrgScope::new(OrgId(org));
+            search_rows::save_many(&mut tx, &scope, &documents, true).await?;
+            history::keep_many(&mut tx, &scope, &*self.ids, &versions, true).await?;
         }
         let (org, id) = last.unwrap_or((org, id));
         sqlx::query("UPDATE search_backfill SET after_org = $2, after_id = $3, done = $4 WHERE kind = $1")
@@ -79,8 +84,16 @@ impl Records {
     }
 }
 
+/// What is made of a record.
+struct Found {
+    org: Uuid,
+    document: Document,
+    /// None for what has no history.
+    version: Option<Version>,
+}
+
 /// The documents of the records behind `after`, in the order of their keys.
-async fn read(tx: &mut Tx, kind: Kind, after: (Uuid, Uuid)) -> Result<Vec<(Uuid, Document)>, CrmError> {
+async fn read(tx: &mut Tx, kind: Kind, after: (Uuid, Uuid)) -> Result<Vec<Found>, CrmError> {
     match kind {
         Kind::Account => {
             let sql = concat!(
@@ -100,7 +113,11 @@ async fn read(tx: &mut Tx, kind: Kind, after: (Uuid, Uuid)) -> Result<Vec<(Uuid,
             let rows = rows::<NoteRow>(tx, &sql, after).await?;
             Ok(rows
                 .into_iter()
-                .map(|Owned { org_id, row }| (org_id, Document::from(&Note::from(row))))
+                .map(|Owned { org_id, row }| Found {
+                    org: org_id,
+                    document: Document::from(&Note::from(row)),
+                    version: None,
+                })
                 .collect())
         }
         // Custom objects came after search.
@@ -121,23 +138,27 @@ where
         .await?)
 }
 
-async fn documents<R, T>(
-    tx: &mut Tx,
-    select: &str,
-    after: (Uuid, Uuid),
-) -> Result<Vec<(Uuid, Document)>, CrmError>
+async fn documents<R, T>(tx: &mut Tx, select: &str, after: (Uuid, Uuid)) -> Result<Vec<Found>, CrmError>
 where
     R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     T: TryFrom<R, Error = CrmError>,
     for<'t> Document: From<&'t T>,
+    for<'t> Version: From<&'t T>,
 {
     let rows = rows::<R>(tx, select, after).await?;
     rows.into_iter()
-        .map(|Owned { org_id, row }| Ok((org_id, Document::from(&T::try_from(row)?))))
+        .map(|Owned { org_id, row }| {
+            let record = T::try_from(row)?;
+            Ok(Found {
+                org: org_id,
+                document: Document::from(&record),
+                version: Some(Version::from(&record)),
+            })
+        })
         .collect()
 }
 
-async fn contacts(tx: &mut Tx, after: (Uuid, Uuid)) -> Result<Vec<(Uuid, Document)>, CrmError> {
+async fn contacts(tx: &mut Tx, after: (Uuid, Uuid)) -> Result<Vec<Found>, CrmError> {
     let sql = concat!(
         "SELECT t.org_id, ",
         contact_columns!(),
@@ -150,7 +171,11 @@ async fn contacts(tx: &mut Tx, after: (Uuid, Uuid)) -> Result<Vec<(Uuid, Documen
     let mut found = Vec::new();
     for (org, mut contacts) in of_orgs {
         identity_rows::fill(tx, &OrgScope::new(OrgId(org)), &mut contacts).await?;
-        found.extend(contacts.iter().map(|contact| (org, Document::from(contact))));
+        found.extend(contacts.iter().map(|contact| Found {
+            org,
+            document: Document::from(contact),
+            version: Some(Version::from(contact)),
+        }));
     }
     Ok(found)
 }

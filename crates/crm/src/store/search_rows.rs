@@ -3,10 +3,11 @@
 //! Contract: they say what the records say, because whatever tells of a change writes them in the same transaction, see
 //! [`super::telling`].
 
-use ::store::{OrgScope, Tx};
+use ::store::{OrgScope, ToSqlx as _, Tx};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::history::{KEEP, Version};
 use crate::domain::search::{Document, Kind, of_document};
 use crate::error::CrmError;
 
@@ -42,31 +43,54 @@ impl TryFrom<DocumentRow> for Document {
 
 /// Writes the document of one record.
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, document: &Document) -> Result<(), CrmError> {
+    save_with(tx, scope, document, None).await
+}
+
+/// Writes the document of one record, and in the same statement a version of it, whose id is given.
+pub(super) async fn save_with(
+    tx: &mut Tx,
+    scope: &OrgScope,
+    document: &Document,
+    version: Option<(Uuid, &Version)>,
+) -> Result<(), CrmError> {
     let (names, texts): (Vec<&str>, Vec<&str>) = document
         .fields
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .unzip();
-    sqlx::query(
-        "INSERT INTO search_documents (org_id, id, kind, object, title, names, texts, terms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (org_id, id) DO UPDATE SET title = excluded.title, names = excluded.names, \
-         texts = excluded.texts, terms = excluded.terms \
-         WHERE (search_documents.title, search_documents.names, search_documents.texts) \
-         IS DISTINCT FROM (excluded.title, excluded.names, excluded.texts)",
-    )
-    .bind(scope.uuid())
-    .bind(document.id)
-    .bind(document.kind.name())
-    .bind(&document.object)
-    .bind(&document.title)
-    .bind(names)
-    .bind(texts)
-    .bind(of_document(scope.org(), document))
-    .execute(&mut **tx)
-    .await?;
+    let statement = match version {
+        Some(_) => format!("WITH kept AS ({KEEP}) {SAVE}"),
+        None => SAVE.to_owned(),
+    };
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(scope.uuid())
+        .bind(document.id)
+        .bind(document.kind.name())
+        .bind(&document.object)
+        .bind(&document.title)
+        .bind(names)
+        .bind(texts)
+        .bind(of_document(scope.org(), document));
+    if let Some((id, version)) = version {
+        let (record, at, account, state) = version.parts();
+        query = query
+            .bind(record)
+            .bind(id)
+            .bind(version.kind())
+            .bind(at.to_sqlx())
+            .bind(account)
+            .bind(state);
+    }
+    query.execute(&mut **tx).await?;
     Ok(())
 }
+
+const SAVE: &str = "INSERT INTO search_documents (org_id, id, kind, object, title, names, texts, terms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     ON CONFLICT (org_id, id) DO UPDATE SET title = excluded.title, names = excluded.names, \
+     texts = excluded.texts, terms = excluded.terms \
+     WHERE (search_documents.title, search_documents.names, search_documents.texts) \
+     IS DISTINCT FROM (excluded.title, excluded.names, excluded.texts)";
 
 /// Writes the documents of many records of one organization with one statement. Those that are there stay if `keep`, else they
 /// are replaced.

@@ -1,4 +1,5 @@
-//! The events that tell of changes, written in the transaction that makes them; and with them what search looks through.
+//! The events that tell of changes, written in the transaction that makes them; and with them what search looks through, and
+//! history.
 
 use ::store::{OrgScope, Tx};
 use contracts::crm::v1 as crm;
@@ -7,6 +8,7 @@ use ids::{AccountId, ContactId, EventId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::history::{self, Of, Version};
 use super::{Records, account_rows, contact_rows, deal_rows, search_rows};
 use crate::domain::Change;
 use crate::domain::account::{Account, AccountField};
@@ -29,8 +31,10 @@ impl Records {
         account: &Account,
         change: &Change<AccountField>,
     ) -> Result<(), CrmError> {
-        if account.recorded && changes(change, |field| *field != AccountField::Tags) {
-            search_rows::save(tx, scope, &Document::from(account)).await?;
+        if account.recorded && *change != Change::None {
+            let document =
+                changes(change, |field| *field != AccountField::Tags).then(|| Document::from(account));
+            history::keep(tx, scope, &*self.ids, account.into(), document.as_ref()).await?;
         }
         let message = Some(wire::account(account));
         match change {
@@ -63,14 +67,41 @@ impl Records {
         contact: &Contact,
         change: &Change<ContactField>,
     ) -> Result<(), CrmError> {
-        if looked_through(contact, change) {
-            search_rows::save(tx, scope, &Document::from(contact)).await?;
+        if contact.recorded && changes(change, is_remembered) {
+            let document = changes(change, is_searched).then(|| Document::from(contact));
+            history::keep(tx, scope, &*self.ids, contact.into(), document.as_ref()).await?;
         }
         self.announce_contact(tx, scope, contact, change).await
     }
 
-    /// The event alone.
-    pub(super) async fn announce_contact(
+    /// The same of many contacts of one transaction.
+    pub(super) async fn tell_contacts<'c>(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)> + Clone,
+    ) -> Result<(), CrmError> {
+        let documents: Vec<Document> = changed
+            .clone()
+            .filter(|(contact, change)| looked_through(contact, change))
+            .map(|(contact, _)| Document::from(contact))
+            .collect();
+        search_rows::save_many(tx, scope, &documents, false).await?;
+        let versions: Vec<Version> = changed
+            .clone()
+            .filter(|(contact, change)| contact.recorded && changes(change, is_remembered))
+            .map(|(contact, _)| contact.into())
+            .collect();
+        history::keep_many(tx, scope, &*self.ids, &versions, false).await?;
+        if !self.quiet {
+            for (contact, change) in changed {
+                self.announce_contact(tx, scope, contact, change).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn announce_contact(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,
@@ -109,7 +140,8 @@ impl Records {
         into: ContactId,
         now: Timestamp,
     ) -> Result<(), CrmError> {
-        search_rows::remove(tx, scope, &[contact.uuid()]).await?;
+        self.forget(tx, scope, Version::removed(Of::Contact, contact.uuid(), now))
+            .await?;
         let event = events::ContactDeleted {
             contact_id: contact.to_string(),
             merged_into: Some(into.to_string()),
@@ -126,6 +158,11 @@ impl Records {
         now: Timestamp,
     ) -> Result<(), CrmError> {
         search_rows::remove(tx, scope, contacts).await?;
+        let removed: Vec<Version> = contacts
+            .iter()
+            .map(|contact| Version::removed(Of::Contact, *contact, now))
+            .collect();
+        history::keep_many(tx, scope, &*self.ids, &removed, false).await?;
         for contact in contacts {
             let event = events::ContactDeleted {
                 contact_id: contact.to_string(),
@@ -144,7 +181,8 @@ impl Records {
         account: AccountId,
         now: Timestamp,
     ) -> Result<(), CrmError> {
-        search_rows::remove(tx, scope, &[account.uuid()]).await?;
+        self.forget(tx, scope, Version::removed(Of::Account, account.uuid(), now))
+            .await?;
         let event = events::AccountDeleted {
             account_id: account.to_string(),
         };
@@ -158,7 +196,8 @@ impl Records {
         scope: &OrgScope,
         deal: &Deal,
     ) -> Result<(), CrmError> {
-        search_rows::save(tx, scope, &Document::from(deal)).await?;
+        let document = Document::from(deal);
+        history::keep(tx, scope, &*self.ids, deal.into(), Some(&document)).await?;
         let event = events::DealCreated {
             deal: Some(wire::deal(deal)),
         };
@@ -175,7 +214,8 @@ impl Records {
         deal: &Deal,
         changed_fields: Vec<String>,
     ) -> Result<(), CrmError> {
-        search_rows::save(tx, scope, &Document::from(deal)).await?;
+        let document = Document::from(deal);
+        history::keep(tx, scope, &*self.ids, deal.into(), Some(&document)).await?;
         let event = events::DealUpdated {
             deal: Some(wire::deal(deal)),
             changed_fields,
@@ -220,7 +260,8 @@ impl Records {
         scope: &OrgScope,
         deal: Uuid,
     ) -> Result<(), CrmError> {
-        search_rows::remove(tx, scope, &[deal]).await?;
+        self.forget(tx, scope, Version::removed(Of::Deal, deal, self.now()))
+            .await?;
         let event = events::DealDeleted {
             deal_id: deal.to_string(),
         };
@@ -256,6 +297,12 @@ impl Records {
         }
     }
 
+    /// Takes a record that was removed out of search; its history ends here.
+    async fn forget(&self, tx: &mut Tx, scope: &OrgScope, removed: Version) -> Result<(), CrmError> {
+        search_rows::remove(tx, scope, &[removed.parts().0]).await?;
+        history::keep(tx, scope, &*self.ids, removed, None).await
+    }
+
     pub(super) async fn tell<E: Event>(
         &self,
         tx: &mut Tx,
@@ -280,6 +327,11 @@ fn changes<F>(change: &Change<F>, counts: impl Fn(&F) -> bool) -> bool {
         Change::Created => true,
         Change::Updated(fields) => fields.iter().any(counts),
     }
+}
+
+/// Whether a change of the field makes a version: not that somebody was seen again, which would be most of all versions.
+fn is_remembered(field: &ContactField) -> bool {
+    !matches!(field, ContactField::FirstSeenAt | ContactField::LastSeenAt)
 }
 
 /// Whether search has to know of the change.

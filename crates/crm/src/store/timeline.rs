@@ -72,6 +72,8 @@ fn change(account: AccountId, row: ScoreRow) -> Result<ScoreChange, CrmError> {
         at: row.at.to_jiff(),
     };
     Ok(ScoreChange {
+        // Of no use in a timeline.
+        detail: Vec::new(),
         id: EventId(row.id),
         account,
         // Not kept: history has no use for it.

@@ -28,6 +28,7 @@ fn update(account: Uuid) -> crm::UpdateAccountRequest {
 fn get(account: Uuid) -> crm::GetAccountRequest {
     crm::GetAccountRequest {
         account_id: account.to_string(),
+        as_of: None,
     }
 }
 
@@ -197,6 +198,7 @@ async fn an_id_that_is_none_and_an_id_of_nobody_differ() {
     for bad in ["", "x", "0197e1c81f2a7b3c8d4e5f6071829304"] {
         let request = crm::GetAccountRequest {
             account_id: bad.into(),
+            as_of: None,
         };
         let (code, word, fields) =
             failure(served.accounts.get_account(world.caller(org).asks(request)).await);

@@ -9,7 +9,10 @@ use crate::harness::{As, Failure, Served, failure};
 impl As<'_> {
     pub async fn account(&self, served: &Served, id: Uuid) -> Result<wire::Account, Failure> {
         let account_id = id.to_string();
-        let request = self.asks(wire::GetAccountRequest { account_id });
+        let request = self.asks(wire::GetAccountRequest {
+            account_id,
+            as_of: None,
+        });
         answer(served.accounts.clone().get_account(request).await).map(|answer| answer.account.unwrap())
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod accounts;
+mod as_of;
 mod batch;
 mod bulk_views;
 mod by_hand;

@@ -44,7 +44,7 @@ async fn run(world: &World) -> (Bus, Channel) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    app::start(&settings, &deps, listener).unwrap();
+    app::start(&settings, &deps, listener).await.unwrap();
     (bus, Channel::from_shared(url).unwrap().connect().await.unwrap())
 }
 
@@ -76,6 +76,7 @@ async fn events_on_the_bus_become_records_once_and_are_told_on() {
     let found = test_kit::wait_for("the account with its contacts", SOON, async || {
         let request = wire::GetAccountRequest {
             account_id: account.to_string(),
+            as_of: None,
         };
         let answer = accounts
             .clone()

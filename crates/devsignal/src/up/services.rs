@@ -151,7 +151,7 @@ impl Plan {
         }
         start!(signal_ingest, await).await?;
         background.spawn(start!(identity_resolver)).await??;
-        background.spawn(start!(crm)).await??;
+        background.spawn(start!(crm, await)).await??;
         background.spawn(start!(scoring)).await??;
         let parts = base
             .parts(GATEWAY, &all.gateway.database, &all.gateway.bus)

@@ -65,6 +65,7 @@ async fn a_read_through_the_gateway_costs_little_more_than_the_call_behind_it() 
         let began = Instant::now();
         let mut request = tonic::Request::new(GetAccountRequest {
             account_id: id.clone(),
+            as_of: None,
         });
         request.metadata_mut().insert(rpc::PRINCIPAL_KEY, token.clone());
         crm.get_account(request).await.unwrap();

@@ -41,6 +41,7 @@ async fn a_call_reaches_its_service_on_behalf_of_the_key() {
     let mut request = with_key(
         GetAccountRequest {
             account_id: KNOWN.into(),
+            as_of: None,
         },
         &gateway.key,
     );
@@ -62,6 +63,7 @@ async fn a_call_reaches_its_service_on_behalf_of_the_key() {
     assert_eq!(gateway.seen.request_ids.lock()[0], "mine");
     let missing = GetAccountRequest {
         account_id: "0197e1c8-1f2a-7b3c-8d4e-000000000000".into(),
+        as_of: None,
     };
     let status = client
         .get_account(with_key(missing, &gateway.key))

@@ -43,8 +43,8 @@ enum Sort {
 /// Lengths of beginnings that have a term. Each condition is one term for each word, and not all its trigrams: an index scan
 /// that intersects ten lists of which nine are long costs ten times as much.
 const BEGINNINGS: std::ops::RangeInclusive<usize> = 1..=8;
-/// Most trigrams of a word that are looked for; the rest is left to the text.
-const INSIDE_GRAMS: usize = 4;
+/// Most trigrams of a word that are looked for, its last ones; the rest is left to the text.
+const INSIDE_GRAMS: usize = 3;
 
 /// Whether a word is also found with one letter wrong. Not with digits in it: such words are mostly one record's alone (logins,
 /// numbers), each with keys of its own in the index, and those are what writing costs.
@@ -181,22 +181,25 @@ pub fn wanted(org: OrgId, query: &Query) -> Wanted {
         let terms: BTreeSet<i32> = query.words().iter().flat_map(|word| terms(word)).collect();
         terms.into_iter().collect()
     };
+    let last = |word: &str, count: usize| {
+        let mut grams = maker.grams(word);
+        grams.drain(..grams.len().saturating_sub(count));
+        grams
+    };
     let inside = |word: &str| {
-        let grams = maker.grams(word);
-        match grams.len() {
-            // Too short to be looked for within words.
-            0 => vec![maker.longest_begin(word)],
-            few if few <= INSIDE_GRAMS => grams,
-            many => (0..INSIDE_GRAMS)
-                .map(|n| grams[n * (many - 1) / (INSIDE_GRAMS - 1)])
-                .collect(),
+        let grams = last(word, INSIDE_GRAMS);
+        // Too short to be looked for within words.
+        if grams.is_empty() {
+            vec![maker.longest_begin(word)]
+        } else {
+            grams
         }
     };
     let begins = |word: &str| {
         let mut terms = vec![maker.longest_begin(word)];
         if word.chars().count() > *BEGINNINGS.end() {
             // What is behind the longest beginning.
-            terms.extend(inside(word));
+            terms.extend(last(word, 2));
         }
         terms
     };

@@ -25,7 +25,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("account_ids", "account_id"),
     ("contact_ids", "contact_id"),
     ("deal_ids", "deal_id"),
-    ("record_id", "account_id"),
     ("ids", "account_id"),
 ];
 
@@ -63,6 +62,7 @@ pub const OVERRIDES: &[(&str, &str)] = &[
         "CreateCustomField",
         r#"{"object": "account", "key": "k{unique}", "type": "text", "label": "{unique}"}"#,
     ),
+    ("CreateObject", r#"{"key": "k{unique}"}"#),
     ("CreateSource", r#"{"type": "github", "name": "{unique}"}"#),
     ("CreateApiKey", r#"{"name": "{unique}", "role": "VIEWER"}"#),
     (
@@ -135,6 +135,7 @@ impl Organization {
         this.ids.insert("organization_id".into(), org);
         this.signal().await;
         this.invite(cluster).await;
+        this.object().await;
         for field in contract.methods().iter().flat_map(|m| contract.ids_of(m)) {
             this.make(contract, &field).await;
         }
@@ -182,6 +183,22 @@ impl Organization {
         let ids = api.accept(&[signal]).await.unwrap();
         listed(&api, "/api/v1/signals", |s| s["id"] == *ids[0]).await;
         self.ids.insert("signal_id".into(), ids[0].clone());
+    }
+
+    /// A custom object, whose key stands in paths, and a record of it.
+    async fn object(&mut self) {
+        let api = self.owner().api.clone();
+        let object = json!({"key": "thing", "fields": [{"key": "name", "type": "text"}]});
+        api.post("/api/v1/objects", &object)
+            .await
+            .unwrap()
+            .json(201)
+            .unwrap();
+        let record = json!({"values": {"name": self.unique()}});
+        let made = api.post("/api/v1/objects/thing/records", &record).await.unwrap();
+        let made = made.json(201).unwrap();
+        self.ids.insert("object".into(), "thing".into());
+        self.ids.insert("record_id".into(), text(&made, "id"));
     }
 
     /// Whoever invites has proven their address; here the database is told so.
@@ -263,6 +280,7 @@ impl Organization {
                     continue;
                 }
                 let path = template.replace(&format!("{{{}}}", ids[0]), &self.id(&ids[0]));
+                let path = path.replace("{object}", &self.id("object"));
                 let answer = self.owner().api.get(&path).await.unwrap();
                 assert_eq!(answer.status, 200, "{path}: one's own record: {}", answer.body);
                 let mut record: Json = serde_json::from_str(&answer.body).unwrap();
