@@ -95,20 +95,31 @@ pub(crate) fn hand_routes() -> HandRoutes {
 pub fn start(settings: &Settings, deps: Deps, listeners: Listeners) -> Result<(), StartError> {
     let contract = Contract::load()?;
     let catalogue = Catalogue::new(&contract)?;
+    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
+    let secret = settings.security.secret_bytes()?;
+    let around = (&deps.clock, &deps.ids);
+    let mailer = Mailer::start(
+        &settings.mail,
+        &deps.stores,
+        &secret,
+        around,
+        &metrics,
+        &lifecycle,
+    )?;
     let hooks = webhooks::Deps {
+        mailer: mailer.clone(),
         bus: deps.bus.clone(),
         stores: deps.stores.clone(),
         catalogue: catalogue.clone(),
-        sealer: Sealer::new(&settings.security.secret_bytes()?, "webhook"),
+        sealer: Sealer::new(&secret, "webhook"),
         clock: Arc::clone(&deps.clock),
         ids: Arc::clone(&deps.ids),
         poke: Arc::default(),
     };
     let api = hooks.api(&settings.webhooks);
-    let (metrics, lifecycle) = (deps.metrics.clone(), deps.lifecycle.clone());
     Relay::spawn(&deps.bus, &deps.stores, crate::SCHEMA, &lifecycle, &metrics)?;
     if settings.roles.edge {
-        serve(settings, deps, listeners, (contract, catalogue), api)?;
+        serve(settings, deps, listeners, (contract, catalogue), (api, mailer))?;
     }
     if settings.roles.deliver {
         webhooks::deliver(&settings.webhooks, hooks, &metrics, &lifecycle)?;
@@ -122,7 +133,7 @@ fn serve(
     deps: Deps,
     listeners: Listeners,
     (contract, catalogue): (Contract, Catalogue),
-    hooks: webhooks::Api,
+    (hooks, mailer): (webhooks::Api, Mailer),
 ) -> Result<(), StartError> {
     let Deps {
         bus,
@@ -135,7 +146,7 @@ fn serve(
     let home = Home::here();
     let secret = settings.security.secret_bytes()?;
     let shared = (&stores, &clock, &ids);
-    let (backends, own, own_listener) = behind(settings, &contract, shared, &metrics, &lifecycle)?;
+    let (backends, own, own_listener) = behind(settings, &contract, shared, mailer, &lifecycle)?;
     let authenticator = authenticator(settings, &stores, &clock, own.proofs());
     let idempotency = Idempotency::start(
         &settings.idempotency,
@@ -214,7 +225,7 @@ fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
-    metrics: &Metrics,
+    mailer: Mailer,
     lifecycle: &Lifecycle,
 ) -> Result<(Backends, Parts, TcpListener), StartError> {
     let (listener, url) = access::listen()?;
@@ -229,7 +240,6 @@ fn behind(
     let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
     let secret = settings.security.secret_bytes()?;
     let tokens = Tokens::new(&settings.token_keys(&secret), Arc::clone(clock))?;
-    let mailer = Mailer::start(&settings.mail, stores, &secret, (clock, ids), metrics, lifecycle)?;
     let throttle = Throttle::start(
         &settings.access,
         stores.pipeline.clone(),

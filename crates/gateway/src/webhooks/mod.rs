@@ -27,6 +27,7 @@ pub use settings::WebhookSettings;
 
 use crate::error::StartError;
 use crate::events::Catalogue;
+use crate::mail::Mailer;
 use crate::secrets::Sealer;
 
 /// The one version of the events' schemas that there is.
@@ -51,6 +52,8 @@ pub struct Deps {
     pub catalogue: Catalogue,
     /// Opens secrets and headers.
     pub sealer: Sealer,
+    /// Tells owners and admins.
+    pub mailer: Mailer,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.

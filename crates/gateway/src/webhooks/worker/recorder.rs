@@ -11,7 +11,9 @@ use contracts::{Envelope, Event};
 use ids::{EventId, OrgId};
 use jiff::{SignedDuration, Timestamp};
 use lifecycle::{Lifecycle, OnExit, Phase};
+use serde_json::json;
 
+use crate::mail::{NewMail, Template};
 use crate::webhooks::domain::outcome::Verdict;
 use crate::webhooks::domain::schedule::Schedule;
 use crate::webhooks::domain::types::is_own;
@@ -47,6 +49,16 @@ struct Rules {
     schedule: Schedule,
     disable_after: SignedDuration,
     metrics: HookMetrics,
+}
+
+/// The mail about a disabled webhook is worth sending for so long.
+const MAIL: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+fn why(reason: &str) -> &'static str {
+    match reason {
+        "gone" => "its server answered that it is gone (410)",
+        _ => "every delivery failed for days",
+    }
 }
 
 impl Recorder {
@@ -226,7 +238,14 @@ impl Rules {
                 reason: reason.to_owned(),
                 failing_since: since(lane).map(convert::timestamp),
             };
+            let mail = NewMail {
+                template: Template::EndpointDisabled,
+                to: String::new(),
+                facts: json!({"url": event.url, "reason": why(reason), "endpointId": event.webhook_id}),
+                good_for: MAIL,
+            };
             eventbus::enqueue(tx, &self.envelope(lane, now, &event)).await?;
+            self.deps.mailer.enqueue_to_admins(tx, lane.0, &mail).await?;
             tracing::info!(org = %lane.0, webhook = %lane.1, reason, "a webhook is disabled");
             reasons.push(reason);
         }

@@ -11,9 +11,9 @@ use test_kit::wait_for;
 
 use super::receiver::{Hit, Receiver, Reply};
 use super::{
-    SOON, account, assert_gap_free, call, deal, get, hits, hook, log, ok, post, publish, started, until,
+    SOON, account, assert_gap_free, call, deal, get, hits, hook, log, ok, open, post, publish, started, until,
 };
-use crate::harness::problem;
+use crate::harness::{Gateway, problem};
 
 fn verifies(secret: &str, hit: &Hit) -> bool {
     let mut headers = HeaderMap::new();
@@ -353,4 +353,49 @@ async fn a_tenant_whose_endpoints_hang_slows_nobody_else() {
         hanging <= 32,
         "no organization has more than its places: {hanging}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_told_by_mail_of_a_webhook_that_was_disabled() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mail = json!({"mail": {"transport": "directory", "directory": folder.path()}});
+    let (gateway, receiver) = (Gateway::with(open(mail)).await, Receiver::start().await);
+    let mut tx = gateway.stores.pipeline.begin().await.unwrap();
+    for (id, role) in [(1_u128, "OWNER"), (2, "ADMIN"), (3, "MEMBER")] {
+        sqlx::query(
+            "WITH who AS (INSERT INTO users (id, email, name, password, created_at) \
+             VALUES ($1, $2, 'A', decode(repeat('00', 48), 'hex'), now()) RETURNING id) \
+             INSERT INTO members (org_id, id, role, created_at) SELECT $3, id, $4, now() FROM who",
+        )
+        .bind(uuid::Uuid::from_u128(id))
+        .bind(format!("{}@example.com", role.to_lowercase()))
+        .bind(gateway.org.uuid())
+        .bind(role)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let (id, _) = hook(
+        &gateway,
+        receiver.url("/h"),
+        json!({"events": ["account.deleted"]}),
+    )
+    .await;
+    receiver.now_answer(|_| Reply::status(410));
+    publish(&gateway, gateway.org, &[account(1)]).await;
+    let mails = wait_for("two mails", SOON, async || {
+        let files = std::fs::read_dir(folder.path()).ok()?.map(|f| f.unwrap().path());
+        let files: Vec<_> = files.filter(|f| f.extension().is_some()).collect();
+        (files.len() == 2).then_some(files)
+    })
+    .await;
+    for file in mails {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(&id) && text.contains("Acme"), "{text}");
+        assert!(
+            text.contains("To: owner@") || text.contains("To: admin@"),
+            "{text}"
+        );
+    }
 }
