@@ -239,9 +239,8 @@ fn import_and_undo_is_as_if_never_imported() {
         runtime.block_on(async {
             let org = new_org();
             let desk = Desk::new(&world, org, 5);
-            let field = crm::domain::custom::Definition {
+            let rule = crm::domain::custom::Rule {
                 id: uuid::Uuid::nil(),
-                object: Object::Contact,
                 key: "plan".to_owned(),
                 label: "Plan".to_owned(),
                 kind: crm::domain::custom::Type::Text,
@@ -249,8 +248,12 @@ fn import_and_undo_is_as_if_never_imported() {
                 unique: false,
                 pattern: None,
                 options: Vec::new(),
-                reference: None,
                 default: None,
+            };
+            let field = crm::domain::custom::Definition {
+                rule,
+                object: Object::Contact,
+                reference: None,
                 created_at: start(),
                 updated_at: start(),
                 version: 1,

@@ -179,18 +179,6 @@ async fn route(
                 )
                 .await
         }
-        path if let Some(way) = Way::of(method, path) => {
-            let class = if method == Method::GET {
-                Class::Read
-            } else {
-                Class::Write
-            };
-            let caller = authenticate(edge, request, &mut payload, context, class).await?;
-            let who = (caller, context);
-            edge.transfer
-                .answer(way, request, &mut payload, who, &edge.settings)
-                .await
-        }
         path => transcoded(edge, request, payload, context, path).await,
     }
 }
@@ -203,6 +191,19 @@ async fn transcoded(
     path: &str,
 ) -> Result<HttpResponse, ApiError> {
     let method = request.method();
+    if let Some(way) = Way::of(method, path) {
+        let class = if method == Method::GET {
+            Class::Read
+        } else {
+            Class::Write
+        };
+        let caller = authenticate(edge, request, &mut payload, context, class).await?;
+        let who = (caller, context);
+        return edge
+            .transfer
+            .answer(way, request, &mut payload, who, &edge.settings)
+            .await;
+    }
     let lookup = if method == Method::HEAD {
         &Method::GET
     } else {
