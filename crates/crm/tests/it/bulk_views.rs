@@ -20,6 +20,7 @@ async fn channel(world: &World, desk: &Desk<'_>) -> Channel {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn many_records_are_changed_by_filter_or_ids_each_with_its_verdict() {
     let world = World::new().await;
     let org = new_org();
@@ -125,6 +126,7 @@ async fn many_records_are_changed_by_filter_or_ids_each_with_its_verdict() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn views_are_checked_against_their_list_and_seen_by_whom_they_are_for() {
     let world = World::new().await;
     let org = new_org();

@@ -224,6 +224,7 @@ fn table(rows: &[(Option<u8>, u8, u8, u8)]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn import_and_undo_is_as_if_never_imported() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

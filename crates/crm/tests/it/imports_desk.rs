@@ -118,6 +118,7 @@ impl<'a> Desk<'a> {
     }
 
     /// What readers can see of the organization, versions and times of changes aside.
+    #[expect(clippy::too_many_lines, reason = "one story, told in order")]
     pub async fn state(&self) -> Value {
         let org = self.scope().uuid();
         let mut admin = self.world.admin().await;
