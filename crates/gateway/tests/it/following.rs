@@ -180,13 +180,12 @@ async fn a_revoked_key_and_an_ended_session_end_every_stream_within_five_seconds
     for key in [&key, &token] {
         let sse = Sse::open(&gateway, key, "", None).await;
         let socket = subscribed(&gateway, key, json!({})).await;
-        // One with a full window: its reader rests.
         let stream = subscribe(&mut grpc(&gateway), key, SubscribeRequest::default())
             .await
             .unwrap();
         let poll = gateway
             .client
-            .get(format!("{}/api/v1/events?wait=60s", gateway.base))
+            .get(format!("{}/api/v1/events?wait=60s&types=note.deleted", gateway.base))
             .bearer_auth(key);
         let poll = lifecycle::detach("poll", async move { poll.send().await.unwrap() });
         open.push((sse, socket, stream, poll));
