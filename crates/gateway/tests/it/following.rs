@@ -185,7 +185,10 @@ async fn a_revoked_key_and_an_ended_session_end_every_stream_within_five_seconds
             .unwrap();
         let poll = gateway
             .client
-            .get(format!("{}/api/v1/events?wait=60s&types=note.deleted", gateway.base))
+            .get(format!(
+                "{}/api/v1/events?wait=60s&types=note.deleted",
+                gateway.base
+            ))
             .bearer_auth(key);
         let poll = lifecycle::detach("poll", async move { poll.send().await.unwrap() });
         open.push((sse, socket, stream, poll));
