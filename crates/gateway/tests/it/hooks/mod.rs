@@ -42,7 +42,21 @@ fn open(mut changes: Value) -> Value {
 }
 
 async fn started() -> Gateway {
-    Gateway::with(open(json!({}))).await
+    let gateway = Gateway::with(open(json!({}))).await;
+    // On a fresh database the first partitions are made at start; on a busy machine requests would wait for that too long.
+    wait_for("partitions are made", SOON, async || {
+        let mut tx = gateway.stores.owner.begin().await.unwrap();
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'webhook_attempts'::regclass",
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+        tx.rollback().await;
+        (count > 1).then_some(())
+    })
+    .await;
+    gateway
 }
 
 /// A gateway that does not deliver.
