@@ -6,6 +6,7 @@ use ::store::{StoreError, Stores};
 use contracts::crm::v1::account_service_server::AccountServiceServer;
 use contracts::crm::v1::activity_service_server::ActivityServiceServer;
 use contracts::crm::v1::batch_service_server::BatchServiceServer;
+use contracts::crm::v1::bulk_service_server::BulkServiceServer;
 use contracts::crm::v1::contact_service_server::ContactServiceServer;
 use contracts::crm::v1::custom_field_service_server::CustomFieldServiceServer;
 use contracts::crm::v1::deal_service_server::DealServiceServer;
@@ -18,6 +19,7 @@ use contracts::crm::v1::record_service_server::RecordServiceServer;
 use contracts::crm::v1::search_service_server::SearchServiceServer;
 use contracts::crm::v1::tag_service_server::TagServiceServer;
 use contracts::crm::v1::task_service_server::TaskServiceServer;
+use contracts::crm::v1::view_service_server::ViewServiceServer;
 use contracts::ops::v1::stage_service_server::StageServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
 use ids::{Clock, IdGen};
@@ -28,8 +30,8 @@ use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{
-    AccountApi, ActivityApi, BatchApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi, NoteApi,
-    ObjectApi, PipelineApi, RecordApi, SearchApi, TagApi, TaskApi,
+    AccountApi, ActivityApi, BatchApi, BulkApi, ContactApi, CustomFieldApi, DealApi, ExportApi, ImportApi,
+    NoteApi, ObjectApi, PipelineApi, RecordApi, SearchApi, TagApi, TaskApi, ViewApi,
 };
 use crate::config::{ImportSettings, Settings};
 use crate::events::{self, Desk};
@@ -113,8 +115,8 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         lifecycle,
         metrics,
     )?;
-    backfill::spawn(records.clone(), lifecycle);
     transfer::spawn(&worker, lifecycle);
+    backfill::spawn(records.clone(), lifecycle);
     retention::spawn(records, settings.retention.score_changes_days, lifecycle);
     server.serve(listener, lifecycle);
     Ok(())
@@ -161,4 +163,6 @@ pub fn with_transfer(
             worker.clone(),
         )))
         .add(ExportServiceServer::new(ExportApi::new(records.clone())))
+        .add(BulkServiceServer::new(BulkApi::new(records.clone())))
+        .add(ViewServiceServer::new(ViewApi::new(records.clone())))
 }

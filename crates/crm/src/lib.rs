@@ -17,6 +17,7 @@ pub mod signals;
 pub mod store;
 pub mod transfer;
 pub mod wire;
+pub mod wire_imports;
 mod wire_objects;
 
 /// The service's name: in events, logs and metrics.

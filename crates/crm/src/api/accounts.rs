@@ -251,7 +251,7 @@ fn draft(asked: crm::CreateAccountRequest) -> Result<AccountDraft, CrmError> {
     problems.unless(draft).map_err(CrmError::Invalid)
 }
 
-fn draft_of_change(asked: crm::UpdateAccountRequest) -> Result<AccountDraft, CrmError> {
+pub(super) fn draft_of_change(asked: crm::UpdateAccountRequest) -> Result<AccountDraft, CrmError> {
     let mut problems = Problems::default();
     let draft = checked(&mut problems, asked);
     problems.unless(draft).map_err(CrmError::Invalid)

@@ -242,7 +242,7 @@ fn draft(asked: crm::CreateContactRequest) -> Result<ContactDraft, CrmError> {
     problems.unless(draft).map_err(CrmError::Invalid)
 }
 
-fn draft_of_change(asked: crm::UpdateContactRequest) -> Result<ContactDraft, CrmError> {
+pub(super) fn draft_of_change(asked: crm::UpdateContactRequest) -> Result<ContactDraft, CrmError> {
     let mut problems = Problems::default();
     let draft = checked(&mut problems, asked);
     problems.unless(draft).map_err(CrmError::Invalid)

@@ -236,7 +236,7 @@ impl DealApi {
     }
 }
 
-fn edit(mut problems: Problems, asked: crm::UpdateDealRequest) -> Result<DealEdit, CrmError> {
+pub(super) fn edit(mut problems: Problems, asked: crm::UpdateDealRequest) -> Result<DealEdit, CrmError> {
     let pipeline: Option<Option<ids::ActorId>> = problems.id("/pipelineId", asked.pipeline_id.as_deref());
     let edit = DealEdit {
         name: problems.name("/name", asked.name),

@@ -35,7 +35,8 @@ pub(super) fn writing_as<T>(request: &Request<T>, access: Access, resource: &str
     })
 }
 
-fn name_of(caller: &Caller) -> String {
+/// Who calls, for histories.
+pub(super) fn name_of(caller: &Caller) -> String {
     match &caller.principal().actor {
         Actor::User(id) => format!("user:{id}"),
         Actor::ApiKey(id) => format!("api_key:{id}"),

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 
 use ::store::OrgScope;
-use contracts::convert::timestamp;
 use contracts::crm::v1 as crm;
 use contracts::crm::v1::import_service_server::ImportService;
 use errors::{ApiError, ErrorCode};
@@ -17,10 +16,10 @@ use super::{answer, enter};
 use crate::config::ImportSettings;
 use crate::domain::extras::Object;
 use crate::domain::transfer::mapping::DateOrder;
-use crate::domain::transfer::result::{Problem, RowResult};
 use crate::error::CrmError;
 use crate::store::{Import, ImportEdit, Records, Reported, Write};
 use crate::transfer::{ImportWorker, Upload, UploadHead, judge, report};
+use crate::wire_imports;
 
 /// First half of the scopes that these methods need.
 const RESOURCE: &str = "imports";
@@ -83,7 +82,7 @@ impl ImportApi {
         };
         match taken.await {
             Ok(import) => Ok(crm::UploadImportResponse {
-                import: Some(message(&import)),
+                import: Some(wire_imports::import(&import)),
             }),
             Err(error) => {
                 Upload::give_up(&self.records, &write.scope, id).await;
@@ -100,7 +99,7 @@ impl ImportApi {
         let mut asked = request.into_inner();
         let page = self.records.list_imports(&scope, &list_of!(asked)).await?;
         Ok(crm::ListImportsResponse {
-            data: page.items.iter().map(message).collect(),
+            data: page.items.iter().map(wire_imports::import).collect(),
             next_cursor: page.next_cursor,
             has_more: page.has_more,
             total_count: page.total_count,
@@ -112,7 +111,7 @@ impl ImportApi {
         let id = plain_id("importId", &request.get_ref().import_id)?;
         let import = self.records.import(&scope, id).await?;
         Ok(crm::GetImportResponse {
-            import: Some(message(&import)),
+            import: Some(wire_imports::import(&import)),
         })
     }
 
@@ -144,7 +143,7 @@ impl ImportApi {
         let version = asked.if_version.unwrap_or(held.version);
         let import = self.records.edit_import(&write, id, &edit, Some(version)).await?;
         Ok(crm::UpdateImportResponse {
-            import: Some(message(&import)),
+            import: Some(wire_imports::import(&import)),
         })
     }
 
@@ -172,7 +171,7 @@ impl ImportApi {
             data: page
                 .items
                 .iter()
-                .map(|row| row_message(&import, row, preview))
+                .map(|row| wire_imports::import_row(&import, row, preview))
                 .collect(),
             next_cursor: page.next_cursor,
             has_more: page.has_more,
@@ -202,7 +201,7 @@ impl ImportApi {
     ) -> Result<crm::Import, CrmError> {
         let import = self.records.turn_import(write, id, states, if_version).await?;
         self.worker.poke();
-        Ok(message(&import))
+        Ok(wire_imports::import(&import))
     }
 
     /// Checks that the caller may write what the import writes.
@@ -278,93 +277,6 @@ impl ImportApi {
 }
 
 type ReportStream = Pin<Box<dyn Stream<Item = Result<crm::ExportImportReportResponse, Status>> + Send>>;
-
-/// An import as callers see it.
-fn message(import: &Import) -> crm::Import {
-    let column = |(index, column): (usize, &crate::domain::transfer::mapping::Column)| crm::ImportColumn {
-        index: i32::try_from(index).unwrap_or(i32::MAX),
-        header: column.header.clone(),
-        field: column.field.clone(),
-        samples: column.samples.clone(),
-    };
-    let [created, updated, noop, ambiguous, error, undone, undo_conflict] = import.counts;
-    crm::Import {
-        id: import.id.to_string(),
-        object: import.object.name().to_owned(),
-        state: import.state.clone(),
-        layout: import.layout.clone(),
-        encoding: import.encoding.clone(),
-        separator: import.separator.clone(),
-        rows: import.rows,
-        columns: import.columns.iter().enumerate().map(column).collect(),
-        options: Some(crm::ImportOptions {
-            date_order: import.options.date_order.name().to_owned(),
-            create_accounts: import.options.create_accounts,
-            tell_events: import.options.tell_events,
-        }),
-        counts: Some(crm::ImportCounts {
-            created,
-            updated,
-            noop,
-            ambiguous,
-            error,
-            undone,
-            undo_conflict,
-        }),
-        rows_done: import.rows_done,
-        failure: import
-            .failure
-            .as_ref()
-            .map(|_| "the import cannot be read any more".to_owned()),
-        file_name: import.file_name.clone(),
-        bytes: import.bytes,
-        created_by: import.created_by.clone(),
-        created_at: Some(timestamp(import.created_at)),
-        updated_at: Some(timestamp(import.updated_at)),
-        version: import.version,
-    }
-}
-
-fn row_message(import: &Import, row: &Reported, preview: bool) -> crm::ImportRow {
-    let result = row.result.as_ref();
-    let is_new = |result: &RowResult| preview && result.mark.is_some();
-    let problem = |problem: &Problem| {
-        let place = import
-            .columns
-            .iter()
-            .position(|column| column.field.as_deref() == Some(problem.field.as_str()));
-        crm::ImportProblem {
-            column: place.and_then(|place| i32::try_from(place).ok()),
-            header: place.and_then(|place| Some(import.columns.get(place)?.header.clone())),
-            field: problem.field.clone(),
-            code: problem.code.clone(),
-            message: problem.message.clone(),
-        }
-    };
-    crm::ImportRow {
-        row: row.row,
-        outcome: result
-            .map(|result| result.outcome.name().to_owned())
-            .unwrap_or_default(),
-        id: result
-            .filter(|result| !is_new(result))
-            .and_then(|result| result.id)
-            .map(|id| id.to_string()),
-        problems: result
-            .map(|result| result.problems.iter().map(problem).collect())
-            .unwrap_or_default(),
-        cells: row.cells.iter().map(str::to_owned).collect(),
-        undo: row.undo.as_ref().map(|undo| {
-            let whole = undo.kept.is_empty();
-            if whole { "undone" } else { "undo_conflict" }.to_owned()
-        }),
-        kept_fields: row
-            .undo
-            .as_ref()
-            .map(|undo| undo.kept.clone())
-            .unwrap_or_default(),
-    }
-}
 
 #[tonic::async_trait]
 impl ImportService for ImportApi {

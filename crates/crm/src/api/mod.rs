@@ -6,6 +6,7 @@
 mod accounts;
 mod activities;
 mod batch;
+mod bulk;
 mod contacts;
 mod custom_fields;
 mod deals;
@@ -22,6 +23,7 @@ mod search;
 mod tags;
 mod tasks;
 mod timeline;
+mod views;
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -36,6 +38,7 @@ use crate::error::CrmError;
 pub use accounts::AccountApi;
 pub use activities::ActivityApi;
 pub use batch::BatchApi;
+pub use bulk::BulkApi;
 pub use contacts::ContactApi;
 pub use custom_fields::CustomFieldApi;
 pub use deals::DealApi;
@@ -48,6 +51,7 @@ pub use pipelines::PipelineApi;
 pub use search::SearchApi;
 pub use tags::TagApi;
 pub use tasks::TaskApi;
+pub use views::ViewApi;
 
 /// The methods of a gRPC service, each by a method of the API type that answers or fails with [`CrmError`].
 macro_rules! serve {

@@ -186,7 +186,7 @@ impl Records {
             Err((true, problem)) => return RowResult::ambiguous(number, problem),
             Err((false, problem)) => return refused(problem),
         };
-        let id = target.map_or_else(|| self.ids.next(), |id| id);
+        let id = target.unwrap_or_else(|| self.ids.next());
         let now = self.now();
         let known = book.held.get(&id).map(|held| held.now.clone());
         let is_new = known.as_ref().is_none_or(|contact| !contact.recorded);

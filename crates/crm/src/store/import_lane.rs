@@ -6,7 +6,7 @@ use ::store::{OrgScope, Tx};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::imports::Turn;
+use super::import_turns::Turn;
 use super::{Records, extras};
 use crate::domain::custom::{Definition, Type};
 use crate::domain::custom_values;
@@ -296,6 +296,46 @@ pub(super) async fn existing(
         .await?)
 }
 
+/// Rows of `record_tags` and `custom_values` of many records.
+#[derive(Default)]
+struct IndexRows {
+    old_tags: Vec<Uuid>,
+    tag_of: Vec<Uuid>,
+    tag_keys: Vec<String>,
+    old_values: Vec<Uuid>,
+    fields: Vec<Uuid>,
+    values_of: Vec<Uuid>,
+    keys: Vec<String>,
+    unique: Vec<bool>,
+}
+
+impl IndexRows {
+    fn add(&mut self, own: &BTreeMap<String, Definition>, id: Uuid, before: &Extras, after: &Extras) {
+        if before.tags != after.tags {
+            if !before.tags.is_empty() {
+                self.old_tags.push(id);
+            }
+            self.tag_of.extend(after.tags.iter().map(|_| id));
+            self.tag_keys.extend(after.tags.iter().map(|name| tag_key(name)));
+        }
+        if before.custom == after.custom {
+            return;
+        }
+        if !before.custom.is_empty() {
+            self.old_values.push(id);
+        }
+        for field in own.values() {
+            let keys = after.custom.get(&field.key).map(|value| field.keys(value));
+            for key in keys.unwrap_or_default() {
+                self.fields.push(field.id);
+                self.values_of.push(id);
+                self.keys.push(key);
+                self.unique.push(field.unique);
+            }
+        }
+    }
+}
+
 /// Writes what filters, sorts and uniqueness go by, of many records at once. `before` is what a record had, absent when it is new.
 pub(super) async fn index_many(
     tx: &mut Tx,
@@ -305,45 +345,18 @@ pub(super) async fn index_many(
     records: &[(Uuid, Option<&Extras>, &Extras)],
 ) -> Result<(), CrmError> {
     let none = Extras::default();
-    let (mut old_tags, mut tag_of, mut tag_keys) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut old_values, mut fields, mut values_of, mut keys, mut unique) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut rows = IndexRows::default();
     for (id, before, after) in records {
-        let before = before.unwrap_or(&none);
-        if before.tags != after.tags {
-            if !before.tags.is_empty() {
-                old_tags.push(*id);
-            }
-            tag_of.extend(after.tags.iter().map(|_| *id));
-            tag_keys.extend(after.tags.iter().map(|name| tag_key(name)));
-        }
-        if before.custom != after.custom {
-            if !before.custom.is_empty() {
-                old_values.push(*id);
-            }
-            for field in own.values() {
-                for key in after
-                    .custom
-                    .get(&field.key)
-                    .map(|v| field.keys(v))
-                    .unwrap_or_default()
-                {
-                    fields.push(field.id);
-                    values_of.push(*id);
-                    keys.push(key);
-                    unique.push(field.unique);
-                }
-            }
-        }
+        rows.add(own, *id, before.unwrap_or(&none), after);
     }
     for (statement, ids) in [
         (
             "DELETE FROM record_tags WHERE org_id = $1 AND record_id = ANY($2)",
-            old_tags,
+            rows.old_tags,
         ),
         (
             "DELETE FROM custom_values WHERE org_id = $1 AND record_id = ANY($2)",
-            old_values,
+            rows.old_values,
         ),
     ] {
         if !ids.is_empty() {
@@ -354,28 +367,28 @@ pub(super) async fn index_many(
                 .await?;
         }
     }
-    if !tag_of.is_empty() {
+    if !rows.tag_of.is_empty() {
         sqlx::query(
             "INSERT INTO record_tags (org_id, tag_id, object, record_id) SELECT $1, t.id, $2, n.record \
              FROM unnest($3::uuid[], $4::text[]) n (record, key) JOIN tags t ON t.org_id = $1 AND t.name_key = n.key",
         )
         .bind(scope.uuid())
         .bind(object.name())
-        .bind(tag_of)
-        .bind(tag_keys)
+        .bind(rows.tag_of)
+        .bind(rows.tag_keys)
         .execute(&mut **tx)
         .await?;
     }
-    if !fields.is_empty() {
+    if !rows.fields.is_empty() {
         sqlx::query(
             "INSERT INTO custom_values (org_id, field_id, record_id, key, is_unique) SELECT $1, n.* \
              FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::boolean[]) n",
         )
         .bind(scope.uuid())
-        .bind(fields)
-        .bind(values_of)
-        .bind(keys)
-        .bind(unique)
+        .bind(rows.fields)
+        .bind(rows.values_of)
+        .bind(rows.keys)
+        .bind(rows.unique)
         .execute(&mut **tx)
         .await?;
     }

@@ -127,7 +127,7 @@ impl Records {
             AccountRef::Id(_) => {}
         }
         let write = Write {
-            scope: lane.scope.clone(),
+            scope: *lane.scope,
             by: lane.by(),
             dry_run: false,
         };

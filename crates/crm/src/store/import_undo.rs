@@ -14,7 +14,7 @@ use super::contact_bulk::reason_of;
 use super::import_contacts::Held;
 use super::import_files::unpacked;
 use super::import_lane::Lane;
-use super::imports::Turn;
+use super::import_turns::Turn;
 use super::{Records, contact_rows};
 use crate::domain::Change;
 use crate::domain::contact::{Contact, ContactField};

@@ -5,9 +5,9 @@ use ids::AccountId;
 use uuid::Uuid;
 
 use super::import_lane::index_many;
+use super::import_turns::Turn;
 use super::import_undo::{Reversal, kept_all, named, reversal};
-use super::imports::Turn;
-use super::{Records, account_rows, custom_fields, deal_rows, extras};
+use super::{Records, account_rows, custom_fields, deal_rows, extras, search_rows};
 use crate::domain::Change;
 use crate::domain::account::Account;
 use crate::domain::deal::Deal;
@@ -86,6 +86,9 @@ impl Records {
                 let own = custom_fields::definitions(tx, scope, Object::Account).await?;
                 let changed = [(id.uuid(), Some(&before.extras), &account.extras)];
                 index_many(tx, scope, Object::Account, &own, &changed).await?;
+                if !account.recorded {
+                    search_rows::remove(tx, scope, &[id.uuid()]).await?;
+                }
                 if change != Change::None {
                     self.tell_account(tx, scope, &account, &change).await?;
                 }

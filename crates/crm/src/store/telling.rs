@@ -93,8 +93,10 @@ impl Records {
             .map(|(contact, _)| contact.into())
             .collect();
         history::keep_many(tx, scope, &*self.ids, &versions, false).await?;
-        for (contact, change) in changed {
-            self.announce_contact(tx, scope, contact, change).await?;
+        if !self.quiet {
+            for (contact, change) in changed {
+                self.announce_contact(tx, scope, contact, change).await?;
+            }
         }
         Ok(())
     }

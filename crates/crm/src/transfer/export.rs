@@ -149,7 +149,8 @@ struct Row {
 }
 
 /// Columns besides own fields: those that can be imported by name, and what else is known.
-fn columns(object: Object) -> &'static [&'static str] {
+#[must_use]
+pub fn columns(object: Object) -> &'static [&'static str] {
     match object {
         Object::Contact => &[
             "id",

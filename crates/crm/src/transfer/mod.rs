@@ -7,7 +7,7 @@ mod report;
 mod upload;
 mod work;
 
-pub use export::{ExportQuery, export};
+pub use export::{ExportQuery, columns, export};
 pub use report::report;
 pub use upload::{Upload, UploadHead};
 pub use work::{ImportWorker, judge, spawn};

@@ -115,7 +115,7 @@ impl Upload {
             .await?;
         Ok(Self {
             records: records.clone(),
-            scope: write.scope.clone(),
+            scope: write.scope,
             head,
             id,
             max_bytes: settings.max_bytes,

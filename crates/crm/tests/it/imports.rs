@@ -224,6 +224,7 @@ fn table(rows: &[(Option<u8>, u8, u8, u8)]) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn import_and_undo_is_as_if_never_imported() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -239,18 +240,19 @@ fn import_and_undo_is_as_if_never_imported() {
         runtime.block_on(async {
             let org = new_org();
             let desk = Desk::new(&world, org, 5);
+            let rule = crm::domain::custom::Rule {
+                id: uuid::Uuid::nil(),
+                key: "plan".to_owned(),
+                label: "Plan".to_owned(),
+                kind: crm::domain::custom::Type::Text,
+                required: false,
+                unique: false,
+                pattern: None,
+                options: Vec::new(),
+                default: None,
+            };
             let field = crm::domain::custom::Definition {
-                rule: crm::domain::custom::Rule {
-                    id: uuid::Uuid::nil(),
-                    key: "plan".to_owned(),
-                    label: "Plan".to_owned(),
-                    kind: crm::domain::custom::Type::Text,
-                    required: false,
-                    unique: false,
-                    pattern: None,
-                    options: Vec::new(),
-                    default: None,
-                },
+                rule,
                 object: Object::Contact,
                 reference: None,
                 created_at: start(),

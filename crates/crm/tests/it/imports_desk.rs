@@ -118,6 +118,7 @@ impl<'a> Desk<'a> {
     }
 
     /// What readers can see of the organization, versions and times of changes aside.
+    #[expect(clippy::too_many_lines, reason = "one story, told in order")]
     pub async fn state(&self) -> Value {
         let org = self.scope().uuid();
         let mut admin = self.world.admin().await;
@@ -171,6 +172,10 @@ impl<'a> Desk<'a> {
             (
                 "values",
                 "SELECT jsonb_build_array(record_id, field_id, key) FROM custom_values WHERE org_id = $1 ORDER BY 1",
+            ),
+            (
+                "searched",
+                "SELECT jsonb_build_array(id, title, texts) FROM search_documents WHERE org_id = $1 ORDER BY id",
             ),
             (
                 "reached",

@@ -5,6 +5,7 @@
 mod accounts;
 mod as_of;
 mod batch;
+mod bulk_views;
 mod by_hand;
 mod calls;
 mod contacts;

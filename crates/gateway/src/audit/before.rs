@@ -26,6 +26,7 @@ struct Reader {
     path: PathAndQuery,
     input: MessageDescriptor,
     output: MessageDescriptor,
+    path_fields: Vec<FieldDescriptor>,
 }
 
 /// How what a write changes is read.
@@ -58,6 +59,7 @@ impl Reader {
             path: route.grpc_path.clone(),
             input: route.input.clone(),
             output: route.output.clone(),
+            path_fields: route.path_fields().cloned().collect(),
         }
     }
 
@@ -68,6 +70,7 @@ impl Reader {
             service,
             input: method.input(),
             output: method.output(),
+            path_fields: Vec::new(),
         })
     }
 }
@@ -80,8 +83,8 @@ impl Befores {
             writes
                 .map(|write| {
                     let names = write.path_fields().last().map(|f| f.json_name().to_owned());
-                    let link = by_path(write, routes)
-                        .or_else(|| by_key(write, routes))
+                    let link = by_key(write, routes)
+                        .or_else(|| by_path(write, routes))
                         .or_else(|| by_ids(write, pool));
                     (write.grpc_path.as_str().to_owned(), Write { link, names })
                 })
@@ -205,6 +208,10 @@ fn with_key(reader: &Reader, asked: &DynamicMessage) -> Option<DynamicMessage> {
     let field = asked.descriptor().fields().find(|f| f.json_name() == key)?;
     let value = asked.get_field(&field).as_str()?.to_owned();
     let mut request = DynamicMessage::new(reader.input.clone());
+    for at in &reader.path_fields {
+        let value = asked.get_field_by_name(at.name())?.into_owned();
+        request.set_field(at, value);
+    }
     let filter = [(MapKey::String(key), Value::String(value.trim().to_lowercase()))];
     request
         .try_set_field_by_name("filter", Value::Map(filter.into()))

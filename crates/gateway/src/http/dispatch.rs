@@ -159,30 +159,35 @@ async fn route(
             Ok(edge.docs.page(path, request))
         }
         path if path.starts_with(GITHUB) && method == Method::POST => {
-            edge.receiver
-                .github(
-                    request,
-                    &mut payload,
-                    &path[GITHUB.len()..],
-                    context,
-                    &edge.settings,
-                )
+            let (source, settings) = (&path[GITHUB.len()..], &edge.settings);
+            let receiver = &edge.receiver;
+            receiver
+                .github(request, &mut payload, source, context, settings)
                 .await
         }
-        path if let Some(way) = Way::of(method, path) => {
-            let class = if is_read(method) {
-                Class::Read
-            } else {
-                Class::Write
-            };
-            let caller = authenticate(edge, request, &mut payload, context, class).await?;
-            let who = (caller, context);
-            edge.transfer
-                .answer(way, request, &mut payload, who, &edge.settings)
-                .await
-        }
+        path if let Some(way) = Way::of(method, path) => transfer(edge, request, payload, context, way).await,
         path => transcoded(edge, request, payload, context, path).await,
     }
+}
+
+/// Files in and out.
+async fn transfer(
+    edge: &Edge,
+    request: &HttpRequest,
+    mut payload: Payload,
+    context: &Context,
+    way: Way<'_>,
+) -> Result<HttpResponse, ApiError> {
+    let class = if is_read(request.method()) {
+        Class::Read
+    } else {
+        Class::Write
+    };
+    let caller = authenticate(edge, request, &mut payload, context, class).await?;
+    let who = (caller, context);
+    edge.transfer
+        .answer(way, request, &mut payload, who, &edge.settings)
+        .await
 }
 
 /// Who opens a socket. Browsers cannot set the header: their key comes with the first message.

@@ -126,13 +126,18 @@ impl Mailer {
         Ok(Some(id))
     }
 
-    /// The same mail to every OWNER and ADMIN of an organization; `mail.to` is not used. For the pipeline role, or the
-    /// organization's own transaction.
+    /// The same mail to every OWNER and ADMIN of an organization, with its name as the fact `organization`; `mail.to` is not
+    /// used. For the pipeline role, or the organization's own transaction.
     ///
     /// # Errors
     /// As any statement.
     pub async fn enqueue_to_admins(&self, tx: &mut Tx, org: Uuid, mail: &NewMail) -> Result<u64, StoreError> {
+        if !self.sends() {
+            return Ok(0);
+        }
         let mut count = 0;
+        let mut mail = mail.clone();
+        mail.facts["organization"] = Value::from(queue::organization(tx, org).await?);
         for to in queue::admins(tx, org).await? {
             let mail = NewMail { to, ..mail.clone() };
             count += u64::from(self.enqueue(tx, &mail).await?.is_some());

@@ -37,6 +37,15 @@ pub(super) async fn put(tx: &mut Tx, id: Uuid, mail: &NewMail, now: Timestamp) -
     Ok(())
 }
 
+/// The name of an organization.
+pub(super) async fn organization(tx: &mut Tx, org: Uuid) -> Result<String, StoreError> {
+    let name = sqlx::query_scalar("SELECT name FROM organizations WHERE org_id = $1")
+        .bind(org)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(name)
+}
+
 /// The addresses of an organization's owners and admins, the first hundred.
 pub(super) async fn admins(tx: &mut Tx, org: Uuid) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query(

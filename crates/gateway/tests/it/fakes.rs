@@ -49,6 +49,8 @@ pub struct Seen {
     pub request_ids: Mutex<Vec<String>>,
     /// Names of the batch methods that were called.
     pub batches: Mutex<Vec<&'static str>>,
+    /// Sizes of files that were taken in whole.
+    pub uploaded: Mutex<Vec<i64>>,
     /// Lets `create` of a source named `slow` go on.
     pub go_on: Notify,
 }
@@ -78,6 +80,8 @@ impl Fake {
         Server::new(settings, verifier, &Metrics::new("fake"))
             .unwrap()
             .add(intake)
+            .add(contracts::crm::v1::import_service_server::ImportServiceServer::new(fake.clone()))
+            .add(contracts::crm::v1::export_service_server::ExportServiceServer::new(fake.clone()))
             .add(SourceServiceServer::new(fake.clone()))
             .add(crate::fake_batches::crm(fake.clone()))
             .add(crate::fake_batches::signals(fake.clone()))

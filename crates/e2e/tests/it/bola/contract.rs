@@ -92,7 +92,12 @@ impl Contract {
         }
         let input = method.input();
         let fields = input.fields().filter(|f| {
-            let id = f.name().ends_with("_id") || f.name().ends_with("_ids") || f.name() == "ids";
+            let key = f.name() == "object"
+                && self
+                    .routes(method)
+                    .iter()
+                    .any(|(_, path)| path.contains("{object}"));
+            let id = f.name().ends_with("_id") || f.name().ends_with("_ids") || f.name() == "ids" || key;
             id && matches!(f.kind(), Kind::String) && !super::records::NO_RECORDS.contains(&f.name())
         });
         fields.map(|f| f.name().to_owned()).collect()

@@ -9,7 +9,7 @@ mod records;
 use std::collections::BTreeSet;
 
 use contract::{Case, Contract};
-use records::{Caller, Organization, UNKNOWN};
+use records::{Caller, Organization, unknown};
 use serde_json::Value;
 
 /// Ids that services do not look up, so that any is taken: they lead nowhere.
@@ -168,7 +168,7 @@ async fn one(
     grpc: bool,
 ) -> Option<String> {
     let mut answers = Vec::new();
-    for id in [foreign.id(&case.id), UNKNOWN.to_owned()] {
+    for id in [foreign.id(&case.id), unknown(&case.id).to_owned()] {
         let told = if grpc {
             by_grpc(own, (case, caller), &id).await
         } else {

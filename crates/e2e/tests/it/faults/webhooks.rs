@@ -133,9 +133,11 @@ async fn every_accepted_signal_arrives_once_in_the_log_whatever_is_killed() {
         wanted.is_subset(&book.signals).then_some(())
     })
     .await;
-    let book = book.lock().unwrap();
-    assert_eq!(book.signals, wanted);
-    assert!(book.sequences.values().all(|sequences| sequences.len() == 1));
+    {
+        let book = book.lock().unwrap();
+        assert_eq!(book.signals, wanted);
+        assert!(book.sequences.values().all(|sequences| sequences.len() == 1));
+    }
     let mut sql = cluster.sql().await.unwrap();
     let row = sqlx::query(
         "SELECT count(*) AS all_rows, count(DISTINCT event_id) AS events, count(DISTINCT sequence) AS sequences, \

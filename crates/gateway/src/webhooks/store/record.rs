@@ -244,12 +244,3 @@ pub async fn disable(
     .await?;
     Ok(url)
 }
-
-/// The organization's name.
-pub async fn organization(tx: &mut Tx, org: Uuid) -> Result<String, StoreError> {
-    let name = sqlx::query_scalar("SELECT name FROM organizations WHERE org_id = $1")
-        .bind(org)
-        .fetch_one(&mut **tx)
-        .await?;
-    Ok(name)
-}

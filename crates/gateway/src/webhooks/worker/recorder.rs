@@ -247,10 +247,6 @@ impl Rules {
         url: &str,
         reason: &str,
     ) -> Result<(), StoreError> {
-        if !self.deps.mailer.sends() {
-            return Ok(());
-        }
-        let organization = record::organization(tx, org).await?;
         let reason = match reason {
             "gone" => "it answered that it is gone (410)".to_owned(),
             _ => format!(
@@ -261,7 +257,7 @@ impl Rules {
         let mail = NewMail {
             template: Template::EndpointDisabled,
             to: String::new(),
-            facts: json!({"organization": organization, "url": url, "reason": reason, "endpointId": webhook.to_string()}),
+            facts: json!({"url": url, "reason": reason, "endpointId": webhook.to_string()}),
             good_for: MAIL_GOOD_FOR,
         };
         self.deps.mailer.enqueue_to_admins(tx, org, &mail).await?;

@@ -354,3 +354,43 @@ async fn a_tenant_whose_endpoints_hang_slows_nobody_else() {
         "no organization has more than its places: {hanging}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_and_admins_are_mailed_when_their_webhook_is_disabled() {
+    let mails = tempfile::tempdir().unwrap();
+    let mail = json!({"transport": "directory", "directory": mails.path()});
+    let gateway = crate::harness::Gateway::with(super::open(json!({"mail": mail}))).await;
+    let receiver = Receiver::answering(|_| Reply::status(410)).await;
+    let register = json!({"email": "ada@example.com", "password": "correct horse battery staple", "name": "Ada",
+        "organizationName": "Analytical"});
+    let session = gateway
+        .client
+        .post(format!("{}/api/v1/auth/register", gateway.base))
+        .json(&register);
+    let session = ok(session.send().await.unwrap()).await;
+    let token = session["accessToken"].as_str().unwrap();
+    let made = gateway
+        .client
+        .post(format!("{}/api/v1/webhooks", gateway.base))
+        .bearer_auth(token);
+    let made = ok(made
+        .json(&json!({"url": receiver.url("/h")}))
+        .send()
+        .await
+        .unwrap())
+    .await;
+    let id = made["id"].as_str().unwrap();
+    let test = gateway
+        .client
+        .post(format!("{}/api/v1/webhooks/{id}/test", gateway.base))
+        .bearer_auth(token);
+    ok(test.json(&json!({})).send().await.unwrap()).await;
+    wait_for("the mail", SOON, async || {
+        let files = std::fs::read_dir(mails.path()).unwrap();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default());
+        texts.into_iter().find(|text| {
+            text.contains("ada@example.com") && text.contains("Analytical") && text.contains("disabled")
+        })
+    })
+    .await;
+}

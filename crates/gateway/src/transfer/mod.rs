@@ -2,12 +2,15 @@
 //!
 //! Owns: the HTTP side. Must not: read a file, or know what is in it.
 
+mod body;
+mod described;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -24,6 +27,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+pub use described::described;
+
+use self::body::{check_upload, feed};
 use crate::access::Credential;
 use crate::audit::Asked;
 use crate::backends::{ADDRESS_KEY, Backends, api_error};
@@ -31,19 +37,14 @@ use crate::config::HttpSettings;
 use crate::contract::Contract;
 use crate::error::StartError;
 use crate::home::Home;
-use crate::http::{ByHand, Context, invalid_header, json, unknown_parameter};
-use crate::openapi::problems_of;
+use crate::http::{Context, json, unknown_parameter};
 use crate::transcode::{decode_parameter, to_json};
 
 const UPLOAD: &str = "/devsignal.crm.v1.ImportService/UploadImport";
 const REPORT: &str = "/devsignal.crm.v1.ImportService/ExportImportReport";
 const EXPORT: &str = "/devsignal.crm.v1.ExportService/ExportRecords";
-/// Bytes that are handed on at once.
-const PART: usize = 256 << 10;
 /// Parts on their way.
 const PARTS: usize = 4;
-/// Longest silence of a sender in the middle of a file.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Files in and out. Cheap to clone.
 #[derive(Clone)]
@@ -302,85 +303,6 @@ impl Transfer {
     }
 }
 
-/// Hands the body on, part by part, as crm takes it.
-async fn feed(
-    payload: &mut Payload,
-    head: crm::UploadImportRequest,
-    parts: &mpsc::Sender<crm::UploadImportRequest>,
-    max_bytes: u64,
-) -> Result<(), ApiError> {
-    let part = |content: Vec<u8>| crm::UploadImportRequest {
-        content,
-        ..crm::UploadImportRequest::default()
-    };
-    let mut sum = 0_u64;
-    let mut buffer: Vec<u8> = Vec::new();
-    // A receiver that is gone has answered already: its answer tells why.
-    if parts.send(head).await.is_err() {
-        return Ok(());
-    }
-    loop {
-        let next = tokio::time::timeout(SILENCE, payload.next()).await;
-        let broken = |detail: &str| ApiError::new(ErrorCode::InvalidParameter, detail);
-        match next.map_err(|_| broken("the body did not arrive in time"))? {
-            None => break,
-            Some(Err(_)) => return Err(broken("the body ended early or is not well-formed")),
-            Some(Ok(bytes)) => {
-                sum += bytes.len() as u64;
-                if sum > max_bytes {
-                    return Err(too_large(max_bytes));
-                }
-                buffer.extend_from_slice(&bytes);
-            }
-        }
-        if buffer.len() >= PART && parts.send(part(std::mem::take(&mut buffer))).await.is_err() {
-            return Ok(());
-        }
-    }
-    if !buffer.is_empty() {
-        // As above.
-        drop(parts.send(part(buffer)).await);
-    }
-    Ok(())
-}
-
-fn too_large(max_bytes: u64) -> ApiError {
-    ApiError::new(
-        ErrorCode::TooLarge,
-        format!("a file has at most {max_bytes} bytes"),
-    )
-}
-
-fn check_upload(request: &HttpRequest, max_bytes: u64) -> Result<(), ApiError> {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("?"))
-    };
-    let kind = text(CONTENT_TYPE).map(|kind| kind.split(';').next().unwrap_or(kind).trim().to_lowercase());
-    if !matches!(
-        kind.as_deref(),
-        Some("text/csv" | "application/octet-stream" | "text/plain" | "text/tab-separated-values")
-    ) {
-        let message = "send the file itself as the body, with `Content-Type: text/csv`";
-        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
-    }
-    if text(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        let message = "a file is sent as it is, without Content-Encoding";
-        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
-    }
-    if request.headers().contains_key("idempotency-key") {
-        let message = "an upload takes none: until it is committed it changes nothing";
-        return Err(invalid_header("Idempotency-Key", message));
-    }
-    let announced = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
-        return Err(too_large(max_bytes));
-    }
-    Ok(())
-}
-
 /// The parameters of the query string; `filter` allows `filter[name]`.
 fn parameters(request: &HttpRequest, allowed: &[&str]) -> Result<HashMap<String, String>, ApiError> {
     let mut given = HashMap::new();
@@ -420,79 +342,4 @@ fn file(
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
         .insert_header(("x-content-type-options", "nosniff"))
         .streaming(parts)
-}
-
-/// The routes of this module.
-#[must_use]
-pub fn described() -> Vec<ByHand> {
-    let query = |name: &str, required: bool, description: &str| serde_json::json!({"name": name, "in": "query", "required": required, "schema": {"type": "string"}, "description": description});
-    let with_problems = |mut operation: serde_json::Value, statuses: &[u16]| {
-        for (status, problem) in problems_of(statuses) {
-            operation["responses"][status] = problem;
-        }
-        Some(operation)
-    };
-    let mut object = query("object", true, "What the rows are.");
-    object["schema"]["enum"] = serde_json::json!(["account", "contact", "deal"]);
-    let upload = serde_json::json!({
-        "operationId": "uploadImport", "tags": ["Import"],
-        "summary": "Takes a file in and proposes what its columns are",
-        "description": "The body is the file itself: CSV with commas, semicolons, tabs or bars, in any encoding. Nothing is changed before `commit`.",
-        "parameters": [object, query("fileName", false, "Name of the file."),
-            query("encoding", false, "Its encoding (a label of the WHATWG standard), if it is known better than it can be guessed."),
-            query("separator", false, "`,`, `;`, `|` or `tab`, if it is known better than it can be guessed.")],
-        "requestBody": {"required": true, "content": {"text/csv": {"schema": {"type": "string"}}}},
-        "responses": {"201": {"description": "The import.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Import"}}}}},
-    });
-    let csv = serde_json::json!({"200": {"description": "The file.", "content": {"text/csv": {"schema": {"type": "string"}}}}});
-    let report = serde_json::json!({
-        "operationId": "exportImportReport", "tags": ["Import"], "summary": "The report of every row as CSV",
-        "parameters": [{"name": "importId", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}}],
-        "responses": csv.clone(),
-    });
-    let mut routes = vec![
-        route(
-            "POST",
-            "/api/v1/imports",
-            with_problems(upload, &[400, 401, 403, 413, 415, 429, 500, 503]),
-        ),
-        route(
-            "GET",
-            "/api/v1/imports/{importId}/report",
-            with_problems(report, &[400, 401, 403, 404, 429, 500, 503]),
-        ),
-    ];
-    for (path, name) in [
-        ("/api/v1/contacts/export", "exportContacts"),
-        ("/api/v1/accounts/export", "exportAccounts"),
-        ("/api/v1/deals/export", "exportDeals"),
-    ] {
-        let mut format = query("format", false, "`csv` (default) or `ndjson`.");
-        format["schema"]["enum"] = serde_json::json!(["csv", "ndjson"]);
-        let filter = serde_json::json!({"name": "filter", "in": "query", "style": "deepObject", "explode": true,
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}}, "description": "The filters of the list."});
-        let mut export = serde_json::json!({
-            "operationId": name, "tags": ["Export"], "summary": "The whole list as a file",
-            "description": "Everything that the list has under these filters, as a stream. Cells of CSV that would begin a formula have an apostrophe in front; an import takes it away.",
-            "parameters": [format, query("sort", false, "A sort of the list."), filter],
-            "responses": csv.clone(),
-        });
-        export["responses"]["200"]["content"]["application/x-ndjson"] =
-            serde_json::json!({"schema": {"type": "string"}});
-        routes.push(route(
-            "GET",
-            path,
-            with_problems(export, &[400, 401, 403, 429, 500, 503]),
-        ));
-    }
-    routes
-}
-
-fn route(method: &'static str, path: &'static str, operation: Option<serde_json::Value>) -> ByHand {
-    ByHand {
-        method,
-        path,
-        public: false,
-        operation,
-    }
 }
