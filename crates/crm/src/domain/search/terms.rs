@@ -132,7 +132,7 @@ fn longest(word: &str) -> String {
 pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
     let maker = Maker::new(org);
     let mut terms = BTreeSet::from([maker.kind(document.kind)]);
-    let sampled = document.id.as_bytes()[15] % SAMPLE == 0;
+    let sampled = document.id.as_bytes()[15].is_multiple_of(SAMPLE);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let texts = std::iter::once(&document.title).chain(document.fields.iter().map(|(_, text)| text));
     for text in texts {
