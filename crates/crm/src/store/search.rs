@@ -165,10 +165,21 @@ fn push(sql: &mut QueryBuilder<Postgres>, scope: &OrgScope, wanted: &Wanted, kin
     part(sql, scope, kinds, |sql| {
         sql.push("terms @> ").push_bind(vec![wanted.exact]);
     });
-    for all in [&wanted.whole, &wanted.begins, &wanted.inside] {
+    // Each first in the sample: what fills the answer there is too frequent to be read in full.
+    let parts = [
+        (&wanted.sampled_whole, None),
+        (&wanted.whole, Some(&wanted.sampled_whole)),
+        (&wanted.sampled_begins, None),
+        (&wanted.begins, Some(&wanted.sampled_begins)),
+        (&wanted.inside, None),
+    ];
+    for (all, but) in parts {
         sql.push(" UNION ALL ");
         part(sql, scope, kinds, |sql| {
             sql.push("terms @> ").push_bind(all.clone());
+            if let Some(but) = but {
+                sql.push(" AND NOT terms @> ").push_bind(but.clone());
+            }
         });
     }
     if !wanted.mistyped.is_empty() {

@@ -38,7 +38,15 @@ enum Sort {
     Word = 5,
     /// A beginning of a word, of a length of [`BEGINNINGS`].
     Begin = 6,
+    /// A word of a record of the sample.
+    SampleWord = 7,
+    /// A beginning of a word of a record of the sample.
+    SampleBegin = 8,
 }
+
+/// One record in so many has its words and beginnings once more, as terms of the sample. What is in a tenth of all records is
+/// then found in the sample alone, whose lists are short: an index over arrays cannot stop when it has enough.
+const SAMPLE: u8 = 16;
 
 /// Lengths of beginnings that have a term. Each condition is one term for each word, and not all its trigrams: an index scan
 /// that intersects ten lists of which nine are long costs ten times as much.
@@ -96,13 +104,9 @@ impl Maker {
         self.term(Sort::Word, word)
     }
 
-    fn begin(&self, word: &str, length: usize) -> i32 {
-        self.term(Sort::Begin, &word.chars().take(length).collect::<String>())
-    }
-
     /// The longest beginning that has a term.
     fn longest_begin(&self, word: &str) -> i32 {
-        self.begin(word, *BEGINNINGS.end())
+        self.term(Sort::Begin, &longest(word))
     }
 
     fn grams(&self, word: &str) -> Vec<i32> {
@@ -118,11 +122,17 @@ impl Maker {
     }
 }
 
+/// The longest beginning that has a term.
+fn longest(word: &str) -> String {
+    word.chars().take(*BEGINNINGS.end()).collect()
+}
+
 /// The terms of a record, sorted, each once.
 #[must_use]
 pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
     let maker = Maker::new(org);
     let mut terms = BTreeSet::from([maker.kind(document.kind)]);
+    let sampled = document.id.as_bytes()[15].is_multiple_of(SAMPLE);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let texts = std::iter::once(&document.title).chain(document.fields.iter().map(|(_, text)| text));
     for text in texts {
@@ -138,8 +148,17 @@ pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
             if seen.insert(word.text.clone()) {
                 let length = word.text.chars().count();
                 let begins = BEGINNINGS.take_while(|known| *known <= length);
-                terms.extend(begins.map(|known| maker.begin(&word.text, known)));
+                for known in begins {
+                    let beginning: String = word.text.chars().take(known).collect();
+                    terms.insert(maker.term(Sort::Begin, &beginning));
+                    if sampled {
+                        terms.insert(maker.term(Sort::SampleBegin, &beginning));
+                    }
+                }
                 terms.insert(maker.word(&word.text));
+                if sampled {
+                    terms.insert(maker.term(Sort::SampleWord, &word.text));
+                }
                 terms.extend(maker.grams(&word.text));
                 if seen.len() <= TYPO_WORDS {
                     terms.extend(maker.near(&word.text));
@@ -165,8 +184,12 @@ pub struct Wanted {
     pub exact: i32,
     /// All of these: has all words.
     pub whole: Vec<i32>,
+    /// As `whole`, in the sample.
+    pub sampled_whole: Vec<i32>,
     /// All of these: for each word has one that begins so.
     pub begins: Vec<i32>,
+    /// As `begins`, in the sample.
+    pub sampled_begins: Vec<i32>,
     /// All of these: has each word somewhere.
     pub inside: Vec<i32>,
     /// One of each of these: for each word has one that begins so or differs by one letter. Empty when no word can be mistyped.
@@ -212,7 +235,9 @@ pub fn wanted(org: OrgId, query: &Query) -> Wanted {
     Wanted {
         exact: maker.exact(&query.words().join(" ")),
         whole: all(&|word| vec![maker.word(word)]),
+        sampled_whole: all(&|word| vec![maker.term(Sort::SampleWord, word)]),
         begins: all(&begins),
+        sampled_begins: all(&|word| vec![maker.term(Sort::SampleBegin, &longest(word))]),
         inside: all(&inside),
         mistyped: query.words().iter().filter(|_| any).map(mistyped).collect(),
     }
