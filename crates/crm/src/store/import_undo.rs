@@ -180,6 +180,10 @@ impl Records {
                     continue;
                 }
                 Reversal::Back(_, kept) => {
+                    // Removed before the import brought it back: unseen again.
+                    if !one.now.recorded && !gone.contains(&id) {
+                        gone.push(id);
+                    }
                     undone.push(UndoResult {
                         row: result.row,
                         kept,
