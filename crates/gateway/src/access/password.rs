@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use argon2::Argon2;
+use argon2::{Argon2, Block};
 use errors::ApiError;
+use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,8 @@ pub struct Passwords {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     nobody: Stored,
+    /// Work areas that are not in use: taken anew for each hash, the allocator would keep one per thread.
+    spare: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
@@ -37,6 +40,7 @@ impl Passwords {
             running: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Arc::new(Semaphore::new(WAITING)),
             nobody,
+            spare: Arc::default(),
         }
     }
 
@@ -71,9 +75,13 @@ impl Passwords {
         let _waits = self.waiting.try_acquire().map_err(|_| busy())?;
         let _runs = self.running.acquire().await.map_err(|_| busy())?;
         let password = password.to_owned();
+        let spare = Arc::clone(&self.spare);
         let work = move || {
-            let mut hash = [0; HASH];
-            let done = Argon2::default().hash_password_into(password.as_bytes(), &salt, &mut hash);
+            let (argon, mut hash) = (Argon2::default(), [0; HASH]);
+            let kept = spare.lock().pop();
+            let mut area = kept.unwrap_or_else(|| vec![Block::default(); argon.params().block_count()]);
+            let done = argon.hash_password_into_with_memory(password.as_bytes(), &salt, &mut hash, &mut area);
+            spare.lock().push(area);
             done.map(|()| hash)
         };
         match tokio::task::spawn_blocking(work).await {

@@ -217,7 +217,6 @@ async fn frames_that_lie_and_floods_are_refused_and_the_server_lives() {
         ("four gigabytes", frame(0, u32::MAX)),
         ("no frame", vec![0, 0]),
         ("nothing", Vec::new()),
-        ("two messages", [frame(0, length), frame(0, length)].concat()),
     ] {
         let code = framed(&gateway, body, 0).await;
         let ours = matches!(code, Some(Code::Ok | Code::Unavailable));
