@@ -46,6 +46,8 @@ pub struct PartnerConsumer {
     pub types: Vec<String>,
     /// The first event: the first since then.
     pub start: Timestamp,
+    /// One event at a time: in order also when one has to be delivered again.
+    pub ordered: bool,
 }
 
 /// How far a consumer is.
@@ -163,7 +165,7 @@ impl Partners {
             deliver_policy: DeliverPolicy::ByStartTime { start_time },
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_ACK_PENDING,
+            max_ack_pending: if consumer.ordered { 1 } else { MAX_ACK_PENDING },
             max_waiting: MAX_WAITING,
             max_batch: MAX_BATCH,
             max_expires: MAX_EXPIRES,

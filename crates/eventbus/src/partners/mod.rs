@@ -41,8 +41,8 @@ impl Partners {
     /// Starts answering for partners and watching over them, as tasks of `lifecycle`.
     ///
     /// # Errors
-    /// The system account's address or the issuer's key cannot be used.
-    pub async fn start<D: Directory>(
+    /// The issuer's key cannot be used.
+    pub fn start<D: Directory>(
         bus: &Bus,
         settings: &PartnerSettings,
         directory: D,
@@ -50,7 +50,6 @@ impl Partners {
     ) -> Result<Self, BusError> {
         let key = IssuerKey::read(settings.issuer_seed.expose())
             .map_err(|error| BusError::Connect(Box::new(error)))?;
-        let system = crate::bus::open_plainly(&settings.system_url, "partners").await?;
         let (directory, counts) = (Arc::new(directory), Counts::default());
         let partners = Self {
             bus: bus.clone(),
@@ -70,7 +69,7 @@ impl Partners {
             move |shutdown| Arc::clone(&callout).run(shutdown),
         );
         let watch = Arc::new(Watch {
-            system,
+            system_url: settings.system_url.clone(),
             account: settings.account.clone(),
             directory: Arc::clone(&directory),
             counts,

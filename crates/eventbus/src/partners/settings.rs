@@ -1,7 +1,9 @@
 //! How the broker is set up for partners. One section (`partners`) of the settings of the service that answers for them.
 
 use serde::Deserialize;
-use settings::Secret;
+use settings::{Secret, SettingsError, Validate};
+
+use super::IssuerKey;
 
 /// Off unless the broker asks us about partners (`auth_callout` in its configuration).
 #[derive(Debug, Clone, Deserialize)]
@@ -40,5 +42,37 @@ impl Default for PartnerSettings {
             max_subscriptions: 64,
             max_consumers: 8,
         }
+    }
+}
+
+impl Validate for PartnerSettings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        let refuse = |key: &str, reason: &str| Err(SettingsError::invalid(format!("partners.{key}"), reason));
+        if !self.enabled {
+            return Ok(());
+        }
+        if IssuerKey::read(self.issuer_seed.expose()).is_err() {
+            return refuse("issuer_seed", "it must be the seed of an account key (SA...)");
+        }
+        if self.system_url.expose().is_empty() {
+            return refuse(
+                "system_url",
+                "it must be the address of the broker's system account",
+            );
+        }
+        if self.public_url.is_empty() {
+            return refuse("public_url", "partners must be told what to connect to");
+        }
+        // Each consumer is three subjects in a token that the broker must take in one message.
+        if !(1..=64).contains(&self.max_consumers) {
+            return refuse("max_consumers", "1 to 64");
+        }
+        if self.max_connections == 0 || self.max_subscriptions == 0 || self.max_credentials == 0 {
+            return refuse(
+                "max_connections",
+                "connections, subscriptions and credentials must be above zero",
+            );
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use lifecycle::{Shutdown, TaskError};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
+use settings::Secret;
 use uuid::Uuid;
 
 use super::directory::Directory;
@@ -37,7 +38,7 @@ impl Counts {
 }
 
 pub(super) struct Watch<D> {
-    pub(super) system: Client,
+    pub(super) system_url: Secret<String>,
     pub(super) account: String,
     pub(super) directory: Arc<D>,
     pub(super) counts: Counts,
@@ -82,8 +83,9 @@ struct Open {
 
 impl<D: Directory> Watch<D> {
     pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) -> Result<(), TaskError> {
+        let system = crate::bus::open_plainly(&self.system_url, "partners").await?;
         loop {
-            if let Err(error) = self.look().await {
+            if let Err(error) = self.look(&system).await {
                 tracing::warn!(%error, "partners' connections could not be looked at");
             }
             tokio::select! {
@@ -93,8 +95,8 @@ impl<D: Directory> Watch<D> {
         }
     }
 
-    async fn look(&self) -> anyhow::Result<()> {
-        let mut open = self.open().await?;
+    async fn look(&self, system: &Client) -> anyhow::Result<()> {
+        let mut open = self.open(system).await?;
         let mut credentials: Vec<Uuid> = open.iter().filter_map(|o| o.credential).collect();
         credentials.sort_unstable();
         credentials.dedup();
@@ -118,25 +120,25 @@ impl<D: Directory> Watch<D> {
             if count < allowed {
                 counts.extend(connection.credential.map(|id| (id, count + 1)));
             } else {
-                self.end(connection).await?;
+                self.end(system, connection).await?;
             }
         }
         *self.counts.0.lock() = counts;
         Ok(())
     }
 
-    async fn end(&self, connection: &Open) -> anyhow::Result<()> {
+    async fn end(&self, system: &Client, connection: &Open) -> anyhow::Result<()> {
         tracing::info!(credential = ?connection.credential, cid = connection.cid, "ending a partner's connection");
         let subject = format!("$SYS.REQ.SERVER.{}.KICK", connection.server);
         let body = json!({"cid": connection.cid}).to_string();
-        self.system.request(subject, body.into()).await?;
+        system.request(subject, body.into()).await?;
         Ok(())
     }
 
-    async fn open(&self) -> anyhow::Result<Vec<Open>> {
+    async fn open(&self, system: &Client) -> anyhow::Result<Vec<Open>> {
         let mut open = Vec::new();
         for offset in (0..).step_by(PAGE) {
-            let answers = self.page(offset).await?;
+            let answers = self.page(system, offset).await?;
             anyhow::ensure!(!answers.is_empty(), "no server answered");
             let more = answers.iter().any(|a| a.data.total > offset + PAGE);
             for answer in answers {
@@ -156,13 +158,11 @@ impl<D: Directory> Watch<D> {
     }
 
     /// One page of every server's connections.
-    async fn page(&self, offset: usize) -> anyhow::Result<Vec<Answer>> {
-        let inbox = self.system.new_inbox();
-        let mut answers = self.system.subscribe(inbox.clone()).await?;
+    async fn page(&self, system: &Client, offset: usize) -> anyhow::Result<Vec<Answer>> {
+        let inbox = system.new_inbox();
+        let mut answers = system.subscribe(inbox.clone()).await?;
         let body = json!({"acc": self.account, "auth": true, "limit": PAGE, "offset": offset}).to_string();
-        let asked = self
-            .system
-            .publish_with_reply("$SYS.REQ.SERVER.PING.CONNZ", inbox, body.into());
+        let asked = system.publish_with_reply("$SYS.REQ.SERVER.PING.CONNZ", inbox, body.into());
         asked.await?;
         let mut pages = Vec::new();
         let mut wait = FIRST;

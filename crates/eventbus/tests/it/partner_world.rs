@@ -85,9 +85,7 @@ impl World {
             ..PartnerSettings::default()
         };
         let known = Known::default();
-        let partners = Partners::start(&bus, &settings, known.clone(), &life)
-            .await
-            .unwrap();
+        let partners = Partners::start(&bus, &settings, known.clone(), &life).unwrap();
         let (user, rest) = nats
             .url()
             .strip_prefix("nats://")
@@ -119,6 +117,7 @@ impl World {
             org,
             types: types.iter().map(|t| (*t).to_owned()).collect(),
             start: now() - jiff::SignedDuration::from_secs(60),
+            ordered: false,
         };
         let grant = Grant {
             max_connections: 2,
@@ -126,6 +125,18 @@ impl World {
             max_consumers: 2,
         };
         self.known.0.lock().grants.insert(consumer.credential, grant);
+        self.known.0.lock().consumers.push(consumer.clone());
+        self.partners.ensure(&consumer).await.unwrap();
+        consumer
+    }
+
+    /// A credential whose consumer gets one event at a time.
+    pub async fn ordered(&self, org: OrgId) -> PartnerConsumer {
+        let consumer = PartnerConsumer {
+            ordered: true,
+            slot: 2,
+            ..self.credential(org, &[]).await
+        };
         self.known.0.lock().consumers.push(consumer.clone());
         self.partners.ensure(&consumer).await.unwrap();
         consumer

@@ -45,6 +45,40 @@ async fn a_partner_reads_its_organizations_events_in_order_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_ordered_consumer_gets_one_event_at_a_time_and_the_same_again_until_it_is_done() {
+    let world = World::start().await;
+    let own = world.ordered(org(1)).await;
+    for n in 0..5 {
+        world.tell(org(1), "deal.created", &format!("{n}")).await;
+    }
+    let client = world.connect(own.credential).await;
+    let js = async_nats::jetstream::with_domain(client.clone(), DOMAIN);
+    let consumer: async_nats::jetstream::consumer::PullConsumer =
+        js.get_consumer_from_stream(own.name(), "EVENTS").await.unwrap();
+    let mut seen = Vec::new();
+    for refusals in [2, 0, 1, 0, 0] {
+        for again in (0..=refusals).rev() {
+            let batch = consumer
+                .fetch()
+                .max_messages(5)
+                .expires(Duration::from_millis(300));
+            let mut messages = batch.messages().await.unwrap();
+            let message = messages.next().await.unwrap().unwrap();
+            assert!(messages.next().await.is_none(), "more than one in hand");
+            let kind = async_nats::jetstream::AckKind::Nak(None);
+            if again > 0 {
+                message.ack_with(kind).await.unwrap()
+            } else {
+                message.ack().await.unwrap()
+            }
+            client.flush().await.unwrap();
+            seen.push(String::from_utf8(message.payload.to_vec()).unwrap());
+        }
+    }
+    assert_eq!(seen, ["0", "0", "0", "1", "2", "2", "3", "4"]);
+}
+
+#[tokio::test]
 async fn nothing_else_than_its_own_consumers_is_within_a_partners_reach() {
     let world = World::start().await;
     let (own, other) = (
