@@ -21,6 +21,9 @@ pub struct Secrets {
     pub sealing_key: String,
     /// Key that authenticates stream cursors (32 bytes, base64).
     pub cursor_key: String,
+    /// Seed of the key that vouches for partners at the broker.
+    #[serde(default = "issuer")]
+    pub nats_issuer: String,
     /// The first organization and its API key, once made.
     pub first_organization: Option<FirstOrganization>,
 }
@@ -82,6 +85,7 @@ impl Secrets {
             principal_public_key: pair.public,
             sealing_key: key(),
             cursor_key: key(),
+            nats_issuer: issuer(),
             first_organization: None,
         }
     }
@@ -91,6 +95,10 @@ fn key() -> String {
     use base64::Engine;
     let bytes: [u8; 32] = rand::random();
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn issuer() -> String {
+    eventbus::partners::IssuerKey::generate().seed().expose().clone()
 }
 
 fn password() -> String {

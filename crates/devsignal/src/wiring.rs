@@ -43,6 +43,8 @@ pub struct Wiring {
     pub postgres_port: u16,
     /// URL of nats-server with its login.
     pub nats_url: String,
+    /// What partners connect to, and the broker's system account with its login; `None` where it takes no partners.
+    pub partner_urls: Option<(String, String)>,
     /// The installation's secrets.
     pub secrets: Secrets,
     /// gRPC of signal-ingest.
@@ -88,6 +90,7 @@ impl Wiring {
                 "security": {"signing_key": self.secrets.principal_key, "secret_key": self.secrets.cursor_key},
                 // One machine is for development: receivers of webhooks are there too.
                 "webhooks": {"client": {"dangerous_allow_http": true, "dangerous_allow_private_addresses": true}},
+                "partners": self.partners(),
             }),
             "signal-ingest" => json!({
                 "grpc": {"listen": self.signal_ingest.to_string()},
@@ -112,6 +115,18 @@ impl Wiring {
             all["mail"] = json!({"transport": "directory", "directory": directory, "links": links});
         }
         all
+    }
+
+    fn partners(&self) -> Value {
+        let Some((public, system)) = &self.partner_urls else {
+            return json!({});
+        };
+        json!({
+            "enabled": true,
+            "issuer_seed": self.secrets.nats_issuer,
+            "public_url": public,
+            "system_url": system,
+        })
     }
 
     /// The same as environment variables: `DEVSIGNAL_<SERVICE>__SECTION__KEY`.

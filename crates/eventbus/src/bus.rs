@@ -13,6 +13,7 @@ use ids::{Clock as _, SystemClock};
 use jiff::Timestamp;
 use lifecycle::{CheckHandle, Lifecycle, OnExit, Phase, Shutdown, TaskError};
 use parking_lot::Mutex;
+use settings::Secret;
 use telemetry::Metrics;
 use tokio::sync::{Notify, watch};
 
@@ -224,6 +225,25 @@ async fn open(settings: &BusSettings, metrics: &BusMetrics, look: &Arc<Notify>) 
         .connect(servers.as_slice())
         .await
         .map_err(|error| BusError::Connect(error.into()))
+}
+
+/// A connection of its own with the login in the address, for what is not the streams' business.
+pub(crate) async fn open_plainly(url: &Secret<String>, name: &str) -> Result<Client, BusError> {
+    let servers = servers(url.expose())?;
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .ping_interval(PING_INTERVAL)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .connection_timeout(CONNECT_TIMEOUT)
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .reconnect_delay_callback(reconnect_delay);
+    if let Some(server) = servers.iter().find(|server| server.has_user_pass()) {
+        let password = server.password().unwrap_or_default().to_owned();
+        options = options.user_and_password(server.username().unwrap_or_default().to_owned(), password);
+    }
+    let connected = options.connect(servers.as_slice()).await;
+    connected.map_err(|error| BusError::Connect(error.into()))
 }
 
 fn servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {

@@ -12,6 +12,7 @@ mod message;
 mod metrics;
 mod names;
 mod outbox;
+pub mod partners;
 mod position;
 mod pull;
 mod relay;

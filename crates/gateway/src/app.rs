@@ -141,7 +141,7 @@ fn serve(
     let home = Home::here();
     let secret = settings.security.secret_bytes()?;
     let shared = (&stores, &clock, &ids);
-    let (backends, own, own_listener) = behind(settings, &contract, shared, mailer, &lifecycle)?;
+    let (backends, own, own_listener) = behind(settings, &contract, shared, (mailer, &bus), &lifecycle)?;
     let authenticator = authenticator(settings, &stores, &clock, own.proofs());
     let idempotency = Idempotency::start(
         &settings.idempotency,
@@ -221,7 +221,7 @@ fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
-    mailer: Mailer,
+    (mailer, bus): (Mailer, &Bus),
     lifecycle: &Lifecycle,
 ) -> Result<(Backends, Parts, TcpListener), StartError> {
     let (listener, url) = access::listen()?;
@@ -259,6 +259,7 @@ fn behind(
         mailer,
         signatures,
         environment: settings.access.environment.clone(),
+        nats: access::nats_access(&settings.partners, bus, stores, clock, lifecycle)?,
     };
     Ok((backends, parts, listener))
 }

@@ -7,6 +7,7 @@ use admin::AdminSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eventbus::BusSettings;
+use eventbus::partners::PartnerSettings;
 use rpc::ChannelSettings;
 use serde::Deserialize;
 use settings::{Secret, SettingsError, Validate};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub graphql: GraphqlSettings,
     /// Webhooks.
     pub webhooks: WebhookSettings,
+    /// Partners who read events from the broker directly.
+    pub partners: PartnerSettings,
     /// Keys.
     pub security: SecuritySettings,
     /// The gateway's schema.
@@ -279,6 +282,7 @@ impl Validate for Settings {
     fn validate(&self) -> Result<(), SettingsError> {
         self.database.validate()?;
         self.bus.validate()?;
+        self.partners.validate()?;
         self.telemetry
             .check()
             .map_err(|error| SettingsError::invalid("telemetry", error.to_string()))?;

@@ -33,5 +33,5 @@ mod process;
 
 pub use binaries::{Found, nats_server, postgres_bin_dir};
 pub use error::StackError;
-pub use nats::{Nats, NatsOptions};
+pub use nats::{Nats, NatsOptions, PartnerAccess};
 pub use postgres::{Postgres, PostgresOptions};

@@ -15,7 +15,7 @@ use crate::{
     StackError, binaries,
     directory::Owned,
     files,
-    nats_config::{self, USER},
+    nats_config::{self, Identity, SYSTEM_USER, USER},
     ports, proc_table,
     process::{Launch, Supervised},
 };
@@ -49,6 +49,17 @@ pub struct NatsOptions {
     pub max_file_store_bytes: u64,
     /// Most bytes of all memory streams together.
     pub max_memory_store_bytes: u64,
+    /// Lets partners in, whom somebody else vouches for; `None` knows our own user only.
+    pub partners: Option<PartnerAccess>,
+}
+
+/// Partners have an account of their own and reach nothing but consumers of one stream.
+#[derive(Debug, Clone)]
+pub struct PartnerAccess {
+    /// Public account key (`A…`) of who answers for partners.
+    pub issuer: String,
+    /// The stream's name; `*` for any, where tests share a server.
+    pub stream: String,
 }
 
 impl NatsOptions {
@@ -59,7 +70,18 @@ impl NatsOptions {
             port: None,
             max_file_store_bytes: 20 * 1024 * 1024 * 1024,
             max_memory_store_bytes: 256 * 1024 * 1024,
+            partners: None,
         }
+    }
+
+    /// With partners, whom the holder of `issuer` answers for and who read `stream`.
+    #[must_use]
+    pub fn with_partners(mut self, issuer: &str, stream: &str) -> Self {
+        self.partners = Some(PartnerAccess {
+            issuer: issuer.to_owned(),
+            stream: stream.to_owned(),
+        });
+        self
     }
 }
 
@@ -71,6 +93,7 @@ pub struct Nats {
     data_dir: PathBuf,
     executable: PathBuf,
     password: String,
+    system_password: String,
     port: u16,
     child: Option<Supervised>,
     _owned: Owned,
@@ -94,6 +117,7 @@ impl Nats {
         let data_dir = files::ensure_directory(&options.data_dir)?;
         let owned = Owned::take(&data_dir)?;
         let password = files::password(&data_dir.join("nats.password"))?;
+        let system_password = files::password(&data_dir.join("nats-system.password"))?;
         stop_leftover(&data_dir)?;
         let port = match options.port {
             Some(port) => port,
@@ -104,6 +128,7 @@ impl Nats {
             data_dir,
             executable: found.path,
             password,
+            system_password,
             port,
             child: None,
             _owned: owned,
@@ -151,9 +176,12 @@ impl Nats {
         let config = config_path(&self.data_dir);
         let text = nats_config::render(
             &self.options,
-            &self.server_name(),
-            self.port,
-            &self.password,
+            &Identity {
+                server_name: &self.server_name(),
+                port: self.port,
+                password: &self.password,
+                system_password: &self.system_password,
+            },
             &self.store_dir(),
             &pid_path(&self.data_dir),
         )?;
@@ -196,6 +224,16 @@ impl Nats {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    /// The URL with the login of the system account; `None` where there is none.
+    #[must_use]
+    pub fn system_url(&self) -> Option<String> {
+        self.options.partners.as_ref()?;
+        Some(format!(
+            "nats://{SYSTEM_USER}:{}@127.0.0.1:{}",
+            self.system_password, self.port
+        ))
     }
 
     /// The TCP port on 127.0.0.1.

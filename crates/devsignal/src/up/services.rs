@@ -251,6 +251,7 @@ impl Listeners {
             postgres_host: stack.postgres_socket(),
             postgres_port: stack.postgres_port(),
             nats_url: stack.nats_url(),
+            partner_urls: Some(stack.partner_urls()),
             secrets: secrets.clone(),
             signal_ingest: self.signal_ingest.local_addr()?,
             identity_resolver: self.identity_resolver.local_addr()?,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use eventbus::partners::IssuerKey;
 use lifecycle::Lifecycle;
 use local_stack::{Nats, NatsOptions, Postgres, PostgresOptions};
 
@@ -13,8 +14,9 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts both. Must be called from the main task: the servers end with the thread that started them.
-    pub async fn start(data_dir: &Path, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    /// Starts both; the broker asks the holder of `issuer` about partners. Must be called from the main task: the servers
+    /// end with the thread that started them.
+    pub async fn start(data_dir: &Path, issuer: &IssuerKey, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         crate::complain("starting Postgres");
         let mut postgres = Postgres::start(PostgresOptions::new(data_dir.join("postgres"))).await?;
         if lifecycle.readiness().shutting_down {
@@ -22,7 +24,8 @@ impl Stack {
             anyhow::bail!("stopped while starting");
         }
         crate::complain("starting nats-server");
-        let nats = match Nats::start(NatsOptions::new(data_dir.join("nats"))).await {
+        let options = NatsOptions::new(data_dir.join("nats")).with_partners(issuer.public(), "EVENTS");
+        let nats = match Nats::start(options).await {
             Ok(nats) => nats,
             Err(error) => {
                 postgres.stop().await?;
@@ -55,6 +58,12 @@ impl Stack {
     /// URL of nats-server with its login.
     pub fn nats_url(&self) -> String {
         self.nats.url()
+    }
+
+    /// What partners connect to, and the broker's system account with its login.
+    pub fn partner_urls(&self) -> (String, String) {
+        let public = format!("nats://127.0.0.1:{}", self.nats.port());
+        (public, self.nats.system_url().unwrap_or_default())
     }
 
     /// Starts a server again that ended by itself, until `lifecycle` stops. The services wait meanwhile, as they would in

@@ -68,6 +68,7 @@ impl Cluster {
             postgres_host: "127.0.0.1".to_owned(),
             postgres_port: postgres.port(),
             nats_url: nats.url(),
+            partner_urls: None,
             secrets: Secrets::read_or_make(folder.path(), SCHEMAS)?,
             signal_ingest,
             identity_resolver,

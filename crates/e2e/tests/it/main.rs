@@ -16,6 +16,7 @@ mod faults;
 mod github;
 mod graphql;
 mod main_job;
+mod nats_partners;
 mod objects;
 mod operators;
 mod races;

@@ -5,6 +5,8 @@
 mod consumers;
 mod faults;
 mod harness;
+mod partner_world;
+mod partners;
 mod poison;
 mod regression;
 mod relays;

@@ -1,6 +1,7 @@
 //! Who calls: organizations, people, sessions, API keys, and turning a key or a token into a principal.
 //!
-//! Owns: the tables `organizations`, `api_keys`, `users`, `members`, `invitations`, `sessions`, `refresh_tokens`, `throttles`; the text
+//! Owns: the tables `organizations`, `api_keys`, `users`, `members`, `invitations`, `sessions`, `refresh_tokens`, `throttles`,
+//! `nats_credentials`, `nats_consumers`; the text
 //! form of keys and tokens, the cache of known ones; the services of `devsignal.access.v1`. Must not: decide what a
 //! principal may do with a record (the policy table does), or let a secret into a log.
 
@@ -14,6 +15,9 @@ pub mod by_hand;
 mod key;
 mod keys;
 mod membership;
+mod nats;
+mod nats_directory;
+mod nats_store;
 mod organizations;
 mod parts;
 mod password;
@@ -33,7 +37,7 @@ pub use authenticate::{Authenticator, Credential};
 pub use key::{ApiKey, NewSecret};
 pub(crate) use parts::Parts;
 pub(crate) use password::Passwords;
-pub(crate) use serve::{listen, serve};
+pub(crate) use serve::{listen, nats_access, serve};
 pub use signing::Signing;
 pub(crate) use signing::{Claim, Signatures};
 pub(crate) use throttle::Throttle;

@@ -13,6 +13,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::authenticate::Proofs;
+use super::nats::NatsAccess;
 use super::password::Passwords;
 use super::signing::Signatures;
 use super::throttle::Throttle;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub signatures: Signatures,
     /// Second part of new keys' text.
     pub environment: String,
+    /// Reading events from the broker directly.
+    pub nats: NatsAccess,
 }
 
 impl Parts {

@@ -79,11 +79,16 @@ impl Gateway {
 
     /// On a broker of the test's own.
     pub async fn on(broker: &str) -> Self {
+        Self::at_broker(broker, json!({})).await
+    }
+
+    /// As [`Self::on`], with settings of its own.
+    pub async fn at_broker(url: &str, changes: Value) -> Self {
         let bus = BusSettings {
-            url: broker.to_owned(),
+            url: url.to_owned(),
             ..BusSettings::default()
         };
-        Self::build(json!({}), None, bus).await
+        Self::build(changes, None, bus).await
     }
 
     /// With the services at an address where nobody listens.
