@@ -63,7 +63,8 @@ async fn uploads_that_cannot_be_are_refused() {
     assert_eq!(problem(keyed.send().await.unwrap()).await.0, 400);
     let (_, viewer) = gateway.key(Role::Viewer, &[]).await;
     let request = gateway
-        .request(Method::POST, PATH)
+        .client
+        .post(format!("{}{PATH}", gateway.base))
         .bearer_auth(viewer)
         .header("content-type", "text/csv")
         .body("x");
