@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tonic::transport::{Channel, Endpoint};
 
-use super::contract::{Contract, request};
+use super::contract::{Contract, camel, request};
 use crate::support::listed;
 
 /// An id that nobody has.
@@ -195,8 +195,9 @@ impl Organization {
             .clone()
     }
 
+    /// All ids; an object's key is none.
     pub fn ids(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.ids.iter()
+        self.ids.iter().filter(|(field, _)| *field != "object")
     }
 
     async fn signal(&mut self) {
@@ -288,7 +289,12 @@ impl Organization {
         for needed in needs(create.name()) {
             Box::pin(self.make(contract, &needed)).await;
         }
-        let body = request(&create, self, path);
+        let mut body = request(&create, self, path);
+        body.retain(|name, _| {
+            !path
+                .split('/')
+                .any(|part| part.starts_with('{') && camel(part.trim_matches(['{', '}'])) == *name)
+        });
         let path = path.split('/').map(|part| match part.strip_prefix('{') {
             Some(part) => self.id(part.trim_end_matches('}')),
             None => part.to_owned(),
