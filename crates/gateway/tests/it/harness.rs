@@ -63,7 +63,7 @@ impl Gateway {
 
     /// With settings of its own: sections as in `default.toml`.
     pub async fn with(changes: Value) -> Self {
-        Self::build(changes, None, BusSettings::default()).await
+        Box::pin(Self::build(changes, None, BusSettings::default())).await
     }
 
     /// With events that are kept for one second only.
@@ -74,7 +74,7 @@ impl Gateway {
             duplicate_window_secs: 1,
             ..BusSettings::default()
         };
-        Self::build(changes, None, bus).await
+        Box::pin(Self::build(changes, None, bus)).await
     }
 
     /// On a broker of the test's own.
@@ -88,13 +88,13 @@ impl Gateway {
             url: url.to_owned(),
             ..BusSettings::default()
         };
-        Self::build(changes, None, bus).await
+        Box::pin(Self::build(changes, None, bus)).await
     }
 
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
         let nobody = Some("http://127.0.0.1:9".to_owned());
-        Self::build(json!({}), nobody, BusSettings::default()).await
+        Box::pin(Self::build(json!({}), nobody, BusSettings::default())).await
     }
 
     async fn build(changes: Value, services: Option<String>, bus: BusSettings) -> Self {
