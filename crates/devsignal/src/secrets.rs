@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
+use eventbus::partners::IssuerKey;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,11 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// The key that vouches for partners at the broker.
+    pub fn issuer(&self) -> anyhow::Result<IssuerKey> {
+        IssuerKey::read(&self.nats_issuer).context("nats_issuer of secrets.json is no account's seed")
+    }
+
     /// Writes the secrets whole or not at all.
     pub fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
         crate::private_file::write(&data_dir.join("secrets.json"), &serde_json::to_vec_pretty(self)?)
@@ -98,7 +104,7 @@ fn key() -> String {
 }
 
 fn issuer() -> String {
-    eventbus::partners::IssuerKey::generate().seed().expose().clone()
+    IssuerKey::generate().seed().expose().clone()
 }
 
 fn password() -> String {

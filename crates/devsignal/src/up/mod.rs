@@ -12,7 +12,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use eventbus::partners::IssuerKey;
 use lifecycle::Lifecycle;
 use telemetry::{Metrics, TelemetryConfig};
 
@@ -43,7 +42,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 
     let started = Instant::now();
     let background = Background::start()?;
-    let issuer = IssuerKey::read(&Secrets::read_or_make(data_dir, SCHEMAS)?.nats_issuer)?;
+    let issuer = Secrets::read_or_make(data_dir, SCHEMAS)?.issuer()?;
     let mut stack = Stack::start(data_dir, &issuer, &lifecycle).await?;
     let serving = serve(&args, data_dir, &stack, &lifecycle, &background, started);
     let outcome = match Box::pin(serving).await {

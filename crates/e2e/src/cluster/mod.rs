@@ -50,11 +50,12 @@ impl Cluster {
         let mut options = PostgresOptions::new(folder.path().join("postgres"));
         // A SIGKILL is survived without it.
         options.durable = false;
-        let (postgres, nats) = tokio::join!(
-            Postgres::start(options),
-            Nats::start(NatsOptions::new(folder.path().join("nats")))
-        );
+        let secrets = Secrets::read_or_make(folder.path(), SCHEMAS)?;
+        let issuer = secrets.issuer()?;
+        let broker = NatsOptions::new(folder.path().join("nats")).with_partners(issuer.public(), "EVENTS");
+        let (postgres, nats) = tokio::join!(Postgres::start(options), Nats::start(broker));
         let (postgres, nats) = (postgres?, nats?);
+        let system_url = nats.system_url().context("the broker has no system account")?;
         let [
             signal_ingest,
             identity_resolver,
@@ -68,8 +69,8 @@ impl Cluster {
             postgres_host: "127.0.0.1".to_owned(),
             postgres_port: postgres.port(),
             nats_url: nats.url(),
-            partner_urls: None,
-            secrets: Secrets::read_or_make(folder.path(), SCHEMAS)?,
+            partner_urls: Some((format!("nats://127.0.0.1:{}", nats.port()), system_url)),
+            secrets,
             signal_ingest,
             identity_resolver,
             crm,

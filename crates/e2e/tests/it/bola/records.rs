@@ -41,6 +41,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("deal_ids", "deal_id"),
     ("ids", "account_id"),
     ("replay_id", "webhook_replay_id"),
+    ("credential_id", "nats_credential_id"),
+    ("consumer_id", "nats_consumer_id"),
 ];
 
 /// What a request needs beside texts for its required fields. `{unique}` is another word each time, `{x_id}` a record of ours.
@@ -91,6 +93,7 @@ pub const OVERRIDES: &[(&str, &str)] = &[
         r#"{"match": "code", "values": {"code": "{unique}"}}"#,
     ),
     ("CreateObject", r#"{"key": "o{unique}"}"#),
+    ("CreateView", r#"{"object": "contact", "name": "{unique}"}"#),
     ("AssignTag", r#"{"object": "account", "ids": ["{account_id}"]}"#),
     ("UnassignTag", r#"{"object": "account", "ids": ["{account_id}"]}"#),
 ];
@@ -157,6 +160,7 @@ impl Organization {
         this.ids.insert("organization_id".into(), org);
         this.signal().await;
         this.object().await;
+        this.import().await;
         this.invite(cluster).await;
         for field in contract.methods().iter().flat_map(|m| contract.ids_of(m)) {
             this.make(contract, &field).await;
@@ -217,6 +221,19 @@ impl Organization {
         let answer = self.owner().api.post("/api/v1/objects", &body).await.unwrap();
         answer.json(201).unwrap();
         self.ids.insert("object".into(), key);
+    }
+
+    /// An import begins with a file.
+    async fn import(&mut self) {
+        let file = format!("email,name\nimported@{}.example,{}\n", self.word, self.word);
+        let upload = self
+            .owner()
+            .api
+            .request(Method::POST, "/api/v1/imports?object=contact&fileName=people.csv")
+            .header("content-type", "text/csv")
+            .body(file);
+        let made = Api::send(upload).await.unwrap().json(201).unwrap();
+        self.ids.insert("import_id".into(), text(&made, "id"));
     }
 
     /// A delivery is made by a test.
