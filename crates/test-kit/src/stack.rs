@@ -21,6 +21,9 @@ use tokio::sync::Mutex;
 /// Names the JSON file of a running stack.
 pub const STACK_VARIABLE: &str = "DEVSIGNAL_TEST_STACK";
 
+/// Streams reserve what they may hold at most, and a run has those of hundreds of tests. None of it is used up.
+const MAX_FILE_STORE: u64 = 1 << 40;
+
 /// Begins the name of every private stack's directory.
 const DIRECTORY_PREFIX: &str = "devsignal-test-";
 /// Locked while the directory's owner lives.
@@ -152,10 +155,9 @@ impl Servers {
         options.settings = SETTINGS
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec();
-        let (postgres, nats) = tokio::join!(
-            Postgres::start(options),
-            Nats::start(NatsOptions::new(directory.path.join("nats"))),
-        );
+        let mut broker = NatsOptions::new(directory.path.join("nats"));
+        broker.max_file_store_bytes = MAX_FILE_STORE;
+        let (postgres, nats) = tokio::join!(Postgres::start(options), Nats::start(broker));
         Ok(Self {
             postgres: postgres?,
             nats: nats?,

@@ -366,8 +366,9 @@ async fn every_index_begins_with_the_organization() {
          WHERE n.nspname = 'crm' AND a.attname <> 'org_id'
          AND c.relname NOT IN ('outbox', 'outbox_streams', 'inbox', 'dead_letters', '_sqlx_migrations')
          AND c.relname NOT LIKE 'outbox%'
-         -- Retention looks at all organizations, by time.
-         AND i.indexrelid::regclass::text <> 'score_changes_by_time'",
+         -- Retention and workers look at all organizations. The organization is part of the terms of search.
+         AND i.indexrelid::regclass::text NOT IN ('score_changes_by_time', 'imports_to_do', 'imports_uploading',
+             'search_backfill_pkey', 'search_documents_by_terms')",
     )
     .fetch_all(&mut world.admin().await)
     .await

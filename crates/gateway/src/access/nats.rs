@@ -132,6 +132,20 @@ impl NatsAccessService for Api {
         }))
     }
 
+    async fn get_nats_credential(
+        &self,
+        request: Request<wire::GetNatsCredentialRequest>,
+    ) -> Result<Response<wire::GetNatsCredentialResponse>, Status> {
+        let (_, scope) = enter(&request)?;
+        let id = path_id(&request.get_ref().credential_id, "credential")?;
+        let found = self
+            .one::<Credential>(&scope, &CREDENTIALS, id, "credential")
+            .await?;
+        Ok(Response::new(wire::GetNatsCredentialResponse {
+            credential: Some(self.told(found)),
+        }))
+    }
+
     async fn create_nats_credential(
         &self,
         request: Request<wire::CreateNatsCredentialRequest>,

@@ -122,7 +122,7 @@ impl Api {
         if good.is_none() {
             return Err(ApiError::invalid(
                 "/credentialId",
-                "unknown",
+                "invalid_id",
                 "there is no such credential in force",
             )
             .into());

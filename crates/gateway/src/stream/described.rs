@@ -46,6 +46,7 @@ pub fn described() -> Vec<ByHand> {
         "operationId": "openEventSocket", "tags": ["Events"],
         "summary": "Events of the organization by WebSocket",
         "description": "A WebSocket handshake. The frames are described in the AsyncAPI document, `/api/v1/asyncapi.json`. Without the `Authorization` header the first frame names the caller.",
+        "security": [{}, {"apiKey": []}],
         "responses": {"101": {"description": "The connection is a WebSocket now."}},
     });
     for (status, problem) in problems_of(&[400, 401, 429, 500, 503]) {
