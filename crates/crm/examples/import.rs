@@ -17,7 +17,7 @@ use crm::config::ImportSettings;
 use crm::domain::extras::Object;
 use crm::metrics::ImportMetrics;
 use crm::store::{Records, Write};
-use crm::transfer::{ImportWorker, Upload, UploadHead};
+use crm::transfer::{ImportWorker, START, Upload, UploadHead};
 use ids::{IdGen as _, OrgId, SystemClock, SystemIds};
 use sqlx::Connection as _;
 use test_kit::TestStores;
@@ -116,8 +116,14 @@ async fn main() {
         while worker.work().await.unwrap() {}
         let rate = rate(count, begun);
         let done = records.import(&write.scope, import.id).await.unwrap();
+        let behind = Instant::now();
+        let mut place = START;
+        while let Some(reached) = worker.index(place).await.unwrap() {
+            place = reached;
+        }
         println!(
-            "{name}: {rate:.0} rows/s, {:.2} of the ceiling, {:?} {:?}, peak memory of this process {} MiB",
+            "{name}: {rate:.0} rows/s, searchable {:.1} s later; {:.2} of the ceiling, {:?} {:?}, peak memory of this process {} MiB",
+            behind.elapsed().as_secs_f64(),
             rate / ceiling,
             done.state,
             done.counts,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::import_contacts::Held;
 use super::import_lane::Lane;
-use super::{Records, hand_contact};
+use super::{Records, arrays, hand_contact};
 use crate::domain::contact::Contact;
 use crate::domain::deal::{Milestone, TEAM};
 use crate::domain::text;
@@ -17,26 +17,6 @@ use crate::error::CrmError;
 
 /// Persons in one event: it must stay below what the broker takes.
 const PEOPLE_AT_ONCE: usize = 250;
-
-/// An array of texts as Postgres writes it: arrays of arrays cannot be unnested row by row.
-fn literal<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::from("{");
-    for (index, item) in texts.enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push('"');
-        for c in item.chars() {
-            if matches!(c, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(c);
-        }
-        text.push('"');
-    }
-    text.push('}');
-    text
-}
 
 /// Writes the contacts without their identities. Whoever makes a row holds the person's lock, or the id is new.
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, written: &[&Held]) -> Result<(), CrmError> {
@@ -81,7 +61,7 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, written: &[&Held]) -> Re
     .bind(column(&all, |c| c.account.map(|told| told.account.uuid())))
     .bind(column(&all, |c| at(c.account.map(|told| told.at))))
     .bind(column(&all, |c| c.account.map(|told| told.by.uuid())))
-    .bind(column(&all, |c| literal(c.edited.iter().map(|field| field.name()))))
+    .bind(column(&all, |c| arrays::of_texts(c.edited.iter().map(|field| field.name()))))
     .bind(column(&all, |c| c.revision))
     .bind(column(&all, |c| at(c.first_seen_at)))
     .bind(column(&all, |c| at(c.last_seen_at)))
@@ -89,7 +69,7 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, written: &[&Held]) -> Re
     .bind(column(&all, |c| c.updated_at.to_sqlx()))
     .bind(column(&all, |c| c.version))
     .bind(column(&all, |c| c.extras.owner))
-    .bind(column(&all, |c| literal(c.extras.tags.iter().map(String::as_str))))
+    .bind(column(&all, |c| arrays::of_texts(c.extras.tags.iter().map(String::as_str))))
     .bind(column(&all, |c| Json(&c.extras.custom)))
     .bind(column(&all, |c| at(c.deleted_at)))
     .execute(&mut **tx)
@@ -255,18 +235,4 @@ impl Records {
 /// Why accounts have reached what an import showed.
 pub(super) fn reason_of(import: Uuid) -> String {
     format!("contacts of import {import}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::literal;
-
-    #[test]
-    fn arrays_are_written_as_postgres_reads_them() {
-        assert_eq!(literal([].into_iter()), "{}");
-        assert_eq!(
-            literal(["a", "b c", "q\"\\,{}"].into_iter()),
-            r#"{"a","b c","q\"\\,{}"}"#
-        );
-    }
 }

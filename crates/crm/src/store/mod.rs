@@ -8,6 +8,7 @@
 
 mod account_rows;
 mod activity_rows;
+mod arrays;
 mod as_of;
 mod batch;
 mod contact_bulk;
@@ -34,6 +35,7 @@ mod import_turns;
 mod import_undo;
 mod import_undo_records;
 mod imports;
+mod index_later;
 mod learn_account;
 mod learn_contact;
 mod link_contact;
@@ -94,6 +96,7 @@ pub use import_records::RecordRows;
 pub use import_report::{Reported, RowFilter};
 pub use import_turns::Turn;
 pub use imports::{Import, ImportEdit};
+pub use index_later::Place;
 pub use list_accounts::AccountList;
 pub use list_contacts::ContactList;
 pub use merge_contact::Merge;

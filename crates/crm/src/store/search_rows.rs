@@ -7,6 +7,7 @@ use ::store::{OrgScope, ToSqlx as _, Tx};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::arrays;
 use super::history::{KEEP, Version};
 use crate::domain::search::{Document, Kind, of_document};
 use crate::error::CrmError;
@@ -112,12 +113,11 @@ pub(super) async fn save_many(
     } else {
         "DO UPDATE SET title = excluded.title, names = excluded.names, texts = excluded.texts, terms = excluded.terms"
     };
-    // Arrays of arrays cannot be taken apart by unnest: the inner ones travel as JSON.
+    // Arrays of arrays cannot be taken apart by unnest: the inner ones travel as text.
     let statement = format!(
         "INSERT INTO search_documents (org_id, id, kind, object, title, names, texts, terms) \
-         SELECT $1, d.id, d.kind, d.object, d.title, \
-         ARRAY(SELECT jsonb_array_elements_text(d.names)), ARRAY(SELECT jsonb_array_elements_text(d.texts)), d.terms::int[] \
-         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[]) \
+         SELECT $1, d.id, d.kind, d.object, d.title, d.names::text[], d.texts::text[], d.terms::int[] \
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) \
          d (id, kind, object, title, names, texts, terms) ON CONFLICT (org_id, id) {on_conflict}"
     );
     sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -140,8 +140,8 @@ struct Columns {
     kinds: Vec<&'static str>,
     objects: Vec<Option<String>>,
     titles: Vec<String>,
-    names: Vec<serde_json::Value>,
-    texts: Vec<serde_json::Value>,
+    names: Vec<String>,
+    texts: Vec<String>,
     terms: Vec<String>,
 }
 
@@ -151,18 +151,13 @@ impl Columns {
         self.kinds.push(document.kind.name());
         self.objects.push(document.object.clone());
         self.titles.push(document.title.clone());
-        let (names, texts): (Vec<&str>, Vec<&str>) = document
-            .fields
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()))
-            .unzip();
-        self.names.push(names.into());
-        self.texts.push(texts.into());
-        let terms: Vec<String> = of_document(scope.org(), document)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        self.terms.push(format!("{{{}}}", terms.join(",")));
+        let fields = || document.fields.iter();
+        self.names
+            .push(arrays::of_texts(fields().map(|(name, _)| name.as_str())));
+        self.texts
+            .push(arrays::of_texts(fields().map(|(_, text)| text.as_str())));
+        self.terms
+            .push(arrays::of_numbers(&of_document(scope.org(), document)));
     }
 }
 

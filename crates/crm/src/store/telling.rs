@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::history::{self, Of, Version};
-use super::{Records, account_rows, contact_rows, deal_rows, search_rows};
+use super::{Records, account_rows, contact_rows, deal_rows, index_later, search_rows};
 use crate::domain::Change;
 use crate::domain::account::{Account, AccountField};
 use crate::domain::contact::{Contact, ContactField};
@@ -74,19 +74,19 @@ impl Records {
         self.announce_contact(tx, scope, contact, change).await
     }
 
-    /// The same of many contacts of one transaction.
+    /// The same of many contacts of one transaction. Search learns of them later, see [`index_later`].
     pub(super) async fn tell_contacts<'c>(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,
         changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)> + Clone,
     ) -> Result<(), CrmError> {
-        let documents: Vec<Document> = changed
+        let searched: Vec<Uuid> = changed
             .clone()
             .filter(|(contact, change)| looked_through(contact, change))
-            .map(|(contact, _)| Document::from(contact))
+            .map(|(contact, _)| contact.id.uuid())
             .collect();
-        search_rows::save_many(tx, scope, &documents, false).await?;
+        index_later::note(tx, scope, &searched).await?;
         let versions: Vec<Version> = changed
             .clone()
             .filter(|(contact, change)| contact.recorded && changes(change, is_remembered))

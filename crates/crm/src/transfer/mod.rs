@@ -10,4 +10,4 @@ mod work;
 pub use export::{ExportQuery, columns, export};
 pub use report::report;
 pub use upload::{Upload, UploadHead};
-pub use work::{ImportWorker, judge, spawn};
+pub use work::{ImportWorker, START, judge, spawn};

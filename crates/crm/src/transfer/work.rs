@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::store::OrgScope;
-use futures::future::try_join_all;
 use lifecycle::{Lifecycle, OnExit, Phase, Shutdown, TaskError};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::config::ImportSettings;
 use crate::domain::extras::Object;
@@ -19,12 +20,18 @@ use crate::domain::transfer::result::RowResult;
 use crate::domain::transfer::rows::{AccountRef, AccountRow, ContactRow, DealRow, RowReader};
 use crate::error::CrmError;
 use crate::metrics::ImportMetrics;
-use crate::store::{Accounts, Import, ImportRow, Lane, RecordRows, Records, Turn, keys_of, stripe_of};
+use crate::store::{Accounts, Import, ImportRow, Lane, Place, RecordRows, Records, Turn, keys_of, stripe_of};
 
 /// Rows of accounts and deals in one transaction: they are written one by one.
 const RECORDS_AT_ONCE: usize = 100;
 
-/// Works through imports. Cheap to clone.
+/// Contacts are made searchable so many times before the next import gets its turn.
+const INDEX_TURNS: usize = 20;
+
+/// Transactions at once that do so: they share the connections of the consumers.
+const INDEX_LANES: usize = 2;
+
+/// Works through imports, and makes searchable what they wrote. Cheap to clone.
 #[derive(Clone)]
 pub struct ImportWorker {
     records: Records,
@@ -32,6 +39,9 @@ pub struct ImportWorker {
     metrics: ImportMetrics,
     poke: Arc<Notify>,
 }
+
+/// Before the first that waits to be made searchable.
+pub const START: Place = (Uuid::nil(), Uuid::nil());
 
 /// Rows of one kind, read.
 enum Rows {
@@ -73,7 +83,7 @@ impl ImportWorker {
         loop {
             let more = tokio::select! {
                 () = shutdown.requested() => return Ok(()),
-                more = self.work() => more,
+                more = self.turn() => more,
             };
             match more {
                 Ok(true) => continue,
@@ -93,6 +103,34 @@ impl ImportWorker {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// A turn at an import, then a while of making contacts searchable; whether there may be more of either.
+    async fn turn(&self) -> Result<bool, CrmError> {
+        let more = self.work().await?;
+        let Some(mut place) = self.records.index_waiting(START).await? else {
+            return Ok(more);
+        };
+        for _ in 0..INDEX_TURNS {
+            match self.index(place).await? {
+                Some(reached) => place = reached,
+                None => break,
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes contacts searchable that wait behind `after`, some in each of several transactions at once; gives how far that came,
+    /// or `None` when none waits there.
+    ///
+    /// # Errors
+    /// Of the database; it goes on later.
+    pub async fn index(&self, after: Place) -> Result<Option<Place>, CrmError> {
+        let work = (0..INDEX_LANES).map(|_| {
+            let records = self.records.clone();
+            async move { records.index_waiting(after).await }
+        });
+        Ok(at_once(work).await?.into_iter().flatten().max())
     }
 
     async fn clean(&self) {
@@ -145,7 +183,7 @@ impl ImportWorker {
 
     async fn commit(&self, turn: &Turn, import: &Import) -> Result<bool, CrmError> {
         let records = self.records.importing(import.options.tell_events);
-        let reader = reader(&records, &turn.scope, import).await?;
+        let reader = Arc::new(reader(&records, &turn.scope, import).await?);
         for chunk in import.chunks_done..import.chunks {
             let started = Instant::now();
             let rows = records.chunk_rows(&turn.scope, turn.import, chunk).await?;
@@ -170,11 +208,13 @@ impl ImportWorker {
                     None => return Ok(false),
                 }
             };
-            let lane = Lane {
-                accounts: &accounts,
-                ..lane
+            let whole = Whole {
+                turn: turn.clone(),
+                chunk,
+                reader: Arc::clone(&reader),
+                accounts,
             };
-            let Some(results) = self.lanes(&records, &lane, rows).await? else {
+            let Some(results) = self.lanes(&records, Arc::new(whole), rows).await? else {
                 return Ok(false);
             };
             self.metrics.rows(&results, started.elapsed());
@@ -194,40 +234,34 @@ impl ImportWorker {
     async fn lanes(
         &self,
         records: &Records,
-        lane: &Lane<'_>,
+        whole: Arc<Whole>,
         rows: Rows,
     ) -> Result<Option<Vec<RowResult>>, CrmError> {
-        let numbered = |number: usize| Lane {
-            lane: i16::try_from(number).unwrap_or(i16::MAX),
-            ..lane.clone()
-        };
         let mut results = Vec::new();
         match rows {
             Rows::Contacts(rows) => {
-                let lanes = split(rows, self.settings.lanes);
-                let work = lanes.iter().enumerate().map(|(number, rows)| {
-                    let lane = numbered(number);
-                    async move { records.import_contacts(&lane, rows).await }
+                let lanes = split(rows, self.settings.lanes).into_iter().enumerate();
+                let work = lanes.map(|(number, rows)| {
+                    let (records, whole) = (records.clone(), Arc::clone(&whole));
+                    async move { records.import_contacts(&whole.lane(number), &rows).await }
                 });
-                for done in try_join_all(work).await? {
+                for done in at_once(work).await? {
                     let Some(done) = done else { return Ok(None) };
                     results.extend(done);
                 }
             }
             Rows::Accounts(rows) => {
                 for (number, rows) in rows.chunks(RECORDS_AT_ONCE).enumerate() {
-                    let done = records
-                        .import_records(&numbered(number), &RecordRows::Accounts(rows))
-                        .await?;
+                    let rows = RecordRows::Accounts(rows);
+                    let done = records.import_records(&whole.lane(number), &rows).await?;
                     let Some(done) = done else { return Ok(None) };
                     results.extend(done);
                 }
             }
             Rows::Deals(rows) => {
                 for (number, rows) in rows.chunks(RECORDS_AT_ONCE).enumerate() {
-                    let done = records
-                        .import_records(&numbered(number), &RecordRows::Deals(rows))
-                        .await?;
+                    let rows = RecordRows::Deals(rows);
+                    let done = records.import_records(&whole.lane(number), &rows).await?;
                     let Some(done) = done else { return Ok(None) };
                     results.extend(done);
                 }
@@ -242,10 +276,11 @@ impl ImportWorker {
             let lanes = records.lanes_of(&turn.scope, turn.import, chunk).await?;
             let (rows, relations): (Vec<i16>, Vec<i16>) = lanes.into_iter().partition(|lane| *lane >= 0);
             if import.object == Object::Contact {
-                let work = rows
-                    .iter()
-                    .map(|lane| records.undo_lane(turn, import.object, chunk, *lane));
-                if try_join_all(work).await?.iter().any(Option::is_none) {
+                let work = rows.into_iter().map(|lane| {
+                    let (records, turn, object) = (records.clone(), turn.clone(), import.object);
+                    async move { records.undo_lane(&turn, object, chunk, lane).await }
+                });
+                if at_once(work).await?.iter().any(Option::is_none) {
                     return Ok(false);
                 }
             } else {
@@ -280,6 +315,44 @@ impl ImportWorker {
         records.end_undo(turn).await?;
         Ok(true)
     }
+}
+
+/// What the transactions of a chunk have in common.
+struct Whole {
+    turn: Turn,
+    chunk: i32,
+    reader: Arc<RowReader>,
+    accounts: Accounts,
+}
+
+impl Whole {
+    fn lane(&self, number: usize) -> Lane<'_> {
+        Lane {
+            turn: Some(&self.turn),
+            scope: &self.turn.scope,
+            import: self.turn.import,
+            chunk: self.chunk,
+            lane: i16::try_from(number).unwrap_or(i16::MAX),
+            reader: &self.reader,
+            accounts: &self.accounts,
+        }
+    }
+}
+
+/// Runs transactions of a chunk at once, each on a task of its own; gives what came of them, in no order. The first failure ends
+/// the others, whose transactions then roll back.
+async fn at_once<T: Send + 'static>(
+    work: impl Iterator<Item = impl Future<Output = Result<T, CrmError>> + Send + 'static>,
+) -> Result<Vec<T>, CrmError> {
+    let mut tasks: JoinSet<Result<T, CrmError>> = work.collect();
+    let mut all = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok(done) => all.push(done?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    Ok(all)
 }
 
 async fn reader(records: &Records, scope: &OrgScope, import: &Import) -> Result<RowReader, CrmError> {

@@ -5,7 +5,7 @@ use crm::config::ImportSettings;
 use crm::domain::extras::Object;
 use crm::metrics::ImportMetrics;
 use crm::store::{Import, ImportEdit, Reported, Write};
-use crm::transfer::{ImportWorker, Upload, UploadHead};
+use crm::transfer::{ImportWorker, START, Upload, UploadHead};
 use ids::OrgId;
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -117,9 +117,18 @@ impl<'a> Desk<'a> {
         page.unwrap().items
     }
 
-    /// What readers can see of the organization, versions and times of changes aside.
+    /// Lets search catch up with what was imported.
+    pub async fn index(&self) {
+        let mut place = START;
+        while let Some(reached) = self.worker.index(place).await.unwrap() {
+            place = reached;
+        }
+    }
+
+    /// What readers can see of the organization once search caught up, versions and times of changes aside.
     #[expect(clippy::too_many_lines, reason = "one story, told in order")]
     pub async fn state(&self) -> Value {
+        self.index().await;
         let org = self.scope().uuid();
         let mut admin = self.world.admin().await;
         let mut state = serde_json::Map::new();

@@ -1,6 +1,8 @@
 //! Search over all kinds of records, as callers see it.
 
+use ::crm::domain::extras::Object;
 use ::crm::domain::search::Kind;
+use ::crm::store::ContactDraft;
 use contracts::crm::v1 as crm;
 use contracts::crm::v1::note_service_client::NoteServiceClient;
 use contracts::crm::v1::search_service_client::SearchServiceClient;
@@ -12,6 +14,7 @@ use tonic::transport::Channel;
 use crate::by_hand::{account, contact, create_account, create_contact};
 use crate::deals::{create, deal, deals};
 use crate::harness::{As, Served, World, discovered, failure, identified, merged, new_id, new_org};
+use crate::imports_desk::Desk;
 
 pub fn searching(served: &Served) -> SearchServiceClient<Channel> {
     SearchServiceClient::new(served.channel.clone())
@@ -340,4 +343,39 @@ async fn documents_say_what_records_say_after_writes_at_once() {
         .await
         .unwrap();
     assert_eq!(titles(&world, &served, org, "name").await, [now]);
+}
+
+#[tokio::test]
+async fn what_an_import_brought_is_found_as_it_is_when_search_catches_up() {
+    let world = World::new().await;
+    let served = world.serve_alone().await;
+    let org = new_org();
+    let desk = Desk::new(&world, org, 2);
+    let file = "email,name\nada@acme.com,Adalbert\ngrace@acme.com,Gracia\nlin@acme.com,Lindorm\n";
+    let import = desk.bring(Object::Contact, file).await;
+    let shown = async |text: &str| titles(&world, &served, org, text).await;
+    assert!(
+        shown("acme").await.is_empty(),
+        "it is not made searchable in its own transactions"
+    );
+    // Edited before search caught up: the edit is found, also afterwards.
+    let id = desk.rows(&import).await[0].result.as_ref().unwrap().id.unwrap();
+    let mut draft = ContactDraft::default();
+    draft.edit.name = Some("Byron".to_owned());
+    let edited = world
+        .records
+        .edit_contact(&desk.write, ids::ContactId(id), &draft, None);
+    edited.await.unwrap();
+    assert_eq!(shown("byron").await, ["Byron"]);
+    desk.index().await;
+    assert_eq!(shown("byron").await, ["Byron"]);
+    assert!(shown("adalbert").await.is_empty());
+    assert_eq!(shown("gracia").await, ["Gracia"]);
+    // Taken back before search caught up: never found.
+    let second = desk
+        .bring(Object::Contact, "email,name\nzoe@acme.com,Zoe\n")
+        .await;
+    desk.undo(second.id).await;
+    desk.index().await;
+    assert!(shown("zoe").await.is_empty());
 }

@@ -34,6 +34,7 @@ const HEALTHY: Duration = Duration::from_secs(60);
 pub struct Cluster {
     // Dropped in this order: what uses the servers before the servers, the folder last.
     services: BTreeMap<&'static str, Process>,
+    settings: Vec<(String, String)>,
     nats: Nats,
     postgres: Postgres,
     wiring: Wiring,
@@ -82,6 +83,7 @@ impl Cluster {
         };
         let mut cluster = Self {
             services: BTreeMap::new(),
+            settings: Vec::new(),
             nats,
             postgres,
             wiring,
@@ -124,9 +126,16 @@ impl Cluster {
             !self.services.contains_key(service),
             "{service} is running already"
         );
-        let process = Process::spawn(service, self.wiring.environment(service), &self.log(service))?;
+        let mut environment = self.wiring.environment(service);
+        environment.extend(self.settings.iter().cloned());
+        let process = Process::spawn(service, environment, &self.log(service))?;
         self.services.insert(service, process);
         Ok(())
+    }
+
+    /// Sets a variable of the services' environment, for those that start from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     /// SIGKILL to nats-server.

@@ -63,7 +63,6 @@ fn cuts() -> impl Strategy<Value = (Vec<usize>, Vec<(usize, usize)>)> {
     (messages, cuts)
 }
 
-/// An hour of virtual traffic at ten events a minute and more, of which nothing waits for a clock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_cut_at_random_misses_nothing_repeats_nothing_and_keeps_the_order() {
     // Small, so that clients fall out of memory and read from the broker.
@@ -82,6 +81,21 @@ async fn a_client_cut_at_random_misses_nothing_repeats_nothing_and_keeps_the_ord
         })
     });
     checked.await.unwrap().unwrap();
+}
+
+/// An hour of virtual traffic, a message a second, none of which waits for a clock; the client is killed every half minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_killed_at_random_for_an_hour_resumes_by_its_cursor() {
+    use rand::{RngExt as _, SeedableRng as _};
+    let gateway = Gateway::with(json!({"events": {"buffer_bytes": 60_000}})).await;
+    let seed = rand::random();
+    println!("seed of the hour: {seed}");
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+    let messages: Vec<usize> = (0..3_600).map(|_| random.random_range(0..3)).collect();
+    let cuts: Vec<(usize, usize)> = (0..120)
+        .map(|_| (random.random_range(1..120), random.random_range(0..WAYS.len())))
+        .collect();
+    one_history(&gateway, &messages, &cuts).await;
 }
 
 async fn one_history(gateway: &Gateway, messages: &[usize], cuts: &[(usize, usize)]) {

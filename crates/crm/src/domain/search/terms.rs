@@ -5,7 +5,7 @@
 //! begin with a column: of other organizations nothing is even looked at. Two texts with one hash cost a candidate, never a
 //! wrong answer: [`super::rank`] reads the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ids::OrgId;
 use sha2::{Digest as _, Sha256};
@@ -84,20 +84,21 @@ impl Maker {
     }
 
     fn near(&self, word: &str) -> Vec<i32> {
-        let letters: Vec<char> = word.chars().collect();
         if !can_be_mistyped(word) {
             return Vec::new();
         }
-        let without = |left_out: usize| -> String {
-            let kept = letters.iter().enumerate().filter(|(n, _)| *n != left_out);
-            kept.map(|(_, c)| *c).collect()
-        };
         // The one that leaves out none is the word itself.
-        let variants: BTreeSet<String> = (0..=letters.len()).map(without).collect();
-        variants
-            .iter()
-            .map(|variant| self.term(Sort::Near, variant))
-            .collect()
+        let mut terms = vec![self.term(Sort::Near, word)];
+        let mut variant = String::with_capacity(word.len());
+        for (at, left_out) in word.char_indices() {
+            variant.clear();
+            variant.push_str(&word[..at]);
+            variant.push_str(&word[at + left_out.len_utf8()..]);
+            terms.push(self.term(Sort::Near, &variant));
+        }
+        terms.sort_unstable();
+        terms.dedup();
+        terms
     }
 
     fn word(&self, word: &str) -> i32 {
@@ -106,15 +107,18 @@ impl Maker {
 
     /// The longest beginning that has a term.
     fn longest_begin(&self, word: &str) -> i32 {
-        self.term(Sort::Begin, &longest(word))
+        self.term(Sort::Begin, longest(word))
     }
 
     fn grams(&self, word: &str) -> Vec<i32> {
-        let letters: Vec<char> = word.chars().collect();
-        letters
-            .windows(3)
-            .map(|three| self.term(Sort::Gram, &three.iter().collect::<String>()))
-            .collect()
+        // Where letters begin, and where the last one ends.
+        let places: Vec<usize> = word
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([word.len()])
+            .collect();
+        let three = places.windows(4).map(|places| &word[places[0]..places[3]]);
+        three.map(|three| self.term(Sort::Gram, three)).collect()
     }
 
     fn kind(&self, kind: Kind) -> i32 {
@@ -123,17 +127,23 @@ impl Maker {
 }
 
 /// The longest beginning that has a term.
-fn longest(word: &str) -> String {
-    word.chars().take(*BEGINNINGS.end()).collect()
+fn longest(word: &str) -> &str {
+    beginnings(word).last().unwrap_or(word)
+}
+
+/// The beginnings of a word that have a term.
+fn beginnings(word: &str) -> impl Iterator<Item = &str> {
+    let ends = word.char_indices().skip(1).map(|(at, _)| at).chain([word.len()]);
+    ends.take(*BEGINNINGS.end()).map(|end| &word[..end])
 }
 
 /// The terms of a record, sorted, each once.
 #[must_use]
 pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
     let maker = Maker::new(org);
-    let mut terms = BTreeSet::from([maker.kind(document.kind)]);
+    let mut terms = vec![maker.kind(document.kind)];
     let sampled = document.id.as_bytes()[15].is_multiple_of(SAMPLE);
-    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut seen: HashSet<String> = HashSet::new();
     let texts = std::iter::once(&document.title).chain(document.fields.iter().map(|(_, text)| text));
     for text in texts {
         let mut whole = String::new();
@@ -145,29 +155,30 @@ pub fn of_document(org: OrgId, document: &Document) -> Vec<i32> {
                 whole.push(' ');
             }
             whole.push_str(&word.text);
-            if seen.insert(word.text.clone()) {
-                let length = word.text.chars().count();
-                let begins = BEGINNINGS.take_while(|known| *known <= length);
-                for known in begins {
-                    let beginning: String = word.text.chars().take(known).collect();
-                    terms.insert(maker.term(Sort::Begin, &beginning));
-                    if sampled {
-                        terms.insert(maker.term(Sort::SampleBegin, &beginning));
-                    }
-                }
-                terms.insert(maker.word(&word.text));
+            if seen.contains(&word.text) {
+                continue;
+            }
+            for beginning in beginnings(&word.text) {
+                terms.push(maker.term(Sort::Begin, beginning));
                 if sampled {
-                    terms.insert(maker.term(Sort::SampleWord, &word.text));
-                }
-                terms.extend(maker.grams(&word.text));
-                if seen.len() <= TYPO_WORDS {
-                    terms.extend(maker.near(&word.text));
+                    terms.push(maker.term(Sort::SampleBegin, beginning));
                 }
             }
+            terms.push(maker.word(&word.text));
+            if sampled {
+                terms.push(maker.term(Sort::SampleWord, &word.text));
+            }
+            terms.extend(maker.grams(&word.text));
+            if seen.len() < TYPO_WORDS {
+                terms.extend(maker.near(&word.text));
+            }
+            seen.insert(word.text);
         }
-        terms.insert(maker.exact(&whole));
+        terms.push(maker.exact(&whole));
     }
-    terms.into_iter().collect()
+    terms.sort_unstable();
+    terms.dedup();
+    terms
 }
 
 /// The terms of kinds of records, to keep to these.
@@ -237,7 +248,7 @@ pub fn wanted(org: OrgId, query: &Query) -> Wanted {
         whole: all(&|word| vec![maker.word(word)]),
         sampled_whole: all(&|word| vec![maker.term(Sort::SampleWord, word)]),
         begins: all(&begins),
-        sampled_begins: all(&|word| vec![maker.term(Sort::SampleBegin, &longest(word))]),
+        sampled_begins: all(&|word| vec![maker.term(Sort::SampleBegin, longest(word))]),
         inside: all(&inside),
         mistyped: query.words().iter().filter(|_| any).map(mistyped).collect(),
     }

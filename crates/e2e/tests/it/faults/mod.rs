@@ -6,6 +6,7 @@
 mod broker;
 mod checker_itself;
 mod database;
+mod delivery_steps;
 mod poison;
 mod redelivery;
 mod services;

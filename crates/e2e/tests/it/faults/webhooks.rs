@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use e2e::cluster::Api;
+use e2e::cluster::{Api, Cluster};
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use test_kit::wait_for;
@@ -21,12 +21,16 @@ const BATCH: usize = 40;
 
 /// What arrived: signals, and the sequences of each `webhook-id`.
 #[derive(Default)]
-struct Arrived {
-    signals: HashSet<String>,
+pub(super) struct Arrived {
+    pub(super) signals: HashSet<String>,
     sequences: HashMap<String, HashSet<String>>,
+    /// Requests that arrive are left without an answer.
+    pub(super) mute: bool,
+    /// Requests without an answer.
+    pub(super) unanswered: usize,
 }
 
-type Book = Arc<Mutex<Arrived>>;
+pub(super) type Book = Arc<Mutex<Arrived>>;
 
 async fn receive(stream: TcpStream, book: Book) -> Option<()> {
     let (read, mut write) = stream.into_split();
@@ -51,6 +55,10 @@ async fn receive(stream: TcpStream, book: Book) -> Option<()> {
             book.signals.insert(id);
             let sequences = book.sequences.entry(headers["webhook-id"].clone()).or_default();
             sequences.insert(headers["devsignal-sequence"].clone());
+            if book.mute {
+                book.unanswered += 1;
+                continue;
+            }
         }
         write
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -60,7 +68,7 @@ async fn receive(stream: TcpStream, book: Book) -> Option<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-async fn receiver() -> (String, Book) {
+pub(super) async fn receiver() -> (String, Book) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/h", listener.local_addr().unwrap());
     let book = Book::default();
@@ -74,7 +82,7 @@ async fn receiver() -> (String, Book) {
 }
 
 /// Sends a batch until it is accepted; gives the signals' ids.
-async fn accepted(api: &Api, round: usize) -> Vec<String> {
+pub(super) async fn accepted(api: &Api, round: usize) -> Vec<String> {
     let batch: Vec<Value> = (0..BATCH)
         .map(|n| json!({"type": "api_call", "idempotencyKey": format!("{round}-{n}"), "actor": {"email": format!("d{n}@acme.com")}}))
         .collect();
@@ -91,6 +99,33 @@ async fn accepted(api: &Api, round: usize) -> Vec<String> {
         ids.collect::<Option<Vec<_>>>()
     })
     .await
+}
+
+/// Waits until all of it arrived, and compares: one delivery of each, one id and sequence for all attempts of it, no gap.
+pub(super) async fn arrived_once(cluster: &Cluster, book: &Book, wanted: &HashSet<String>, webhook: &str) {
+    wait_for("every signal arrives", SETTLE, async || {
+        let book = book.lock().unwrap();
+        wanted.is_subset(&book.signals).then_some(())
+    })
+    .await;
+    {
+        let book = book.lock().unwrap();
+        assert_eq!(&book.signals, wanted);
+        assert!(book.sequences.values().all(|sequences| sequences.len() == 1));
+    }
+    let mut sql = cluster.sql().await.unwrap();
+    let row = sqlx::query(
+        "SELECT count(*) AS all_rows, count(DISTINCT event_id) AS events, count(DISTINCT sequence) AS sequences, \
+             max(sequence) AS last FROM gateway.webhook_deliveries WHERE webhook_id = $1::text::uuid",
+    )
+    .bind(webhook)
+    .fetch_one(&mut sql)
+    .await
+    .unwrap();
+    let count = i64::try_from(wanted.len()).unwrap();
+    for column in ["all_rows", "events", "sequences", "last"] {
+        assert_eq!(row.get::<i64, _>(column), count, "{column}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,27 +163,5 @@ async fn every_accepted_signal_arrives_once_in_the_log_whatever_is_killed() {
         }
         cluster.wait_healthy().await;
     }
-    wait_for("every signal arrives", SETTLE, async || {
-        let book = book.lock().unwrap();
-        wanted.is_subset(&book.signals).then_some(())
-    })
-    .await;
-    {
-        let book = book.lock().unwrap();
-        assert_eq!(book.signals, wanted);
-        assert!(book.sequences.values().all(|sequences| sequences.len() == 1));
-    }
-    let mut sql = cluster.sql().await.unwrap();
-    let row = sqlx::query(
-        "SELECT count(*) AS all_rows, count(DISTINCT event_id) AS events, count(DISTINCT sequence) AS sequences, \
-             max(sequence) AS last FROM gateway.webhook_deliveries WHERE webhook_id = $1::text::uuid",
-    )
-    .bind(made["id"].as_str().unwrap())
-    .fetch_one(&mut sql)
-    .await
-    .unwrap();
-    let count = i64::try_from(wanted.len()).unwrap();
-    for column in ["all_rows", "events", "sequences", "last"] {
-        assert_eq!(row.get::<i64, _>(column), count, "{column}");
-    }
+    arrived_once(&cluster, &book, &wanted, made["id"].as_str().unwrap()).await;
 }

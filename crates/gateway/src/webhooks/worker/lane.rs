@@ -39,7 +39,8 @@ struct State {
     in_hand: HashSet<Uuid>,
     to: Option<Arc<Destination>>,
     most: usize,
-    failing: bool,
+    /// Attempts that may be in flight now: few at first and after a failure, one more after each success.
+    window: usize,
     pause: Duration,
     next_start: Instant,
 }
@@ -78,7 +79,7 @@ impl LaneTask {
             in_hand: HashSet::new(),
             to: None,
             most: 1,
-            failing: false,
+            window: self.desk.limits.failing,
             pause: Duration::ZERO,
             next_start: Instant::now(),
         };
@@ -97,11 +98,7 @@ impl LaneTask {
                 }
                 ended = 0;
             }
-            let may = if state.failing {
-                state.most.min(self.desk.limits.failing)
-            } else {
-                state.most
-            };
+            let may = state.window.min(state.most);
             while in_flight.len() < may && Instant::now() >= state.next_start && !self.stop.is_cancelled() {
                 let (Some(due), Some(to)) = (state.waiting.pop_front(), &state.to) else {
                     break;
@@ -119,7 +116,10 @@ impl LaneTask {
                     if finished.recorded {
                         state.in_hand.remove(&finished.delivery);
                     }
-                    state.failing = finished.verdict != Verdict::Delivered;
+                    state.window = match finished.verdict {
+                        Verdict::Delivered => state.window.saturating_add(1).min(state.most),
+                        Verdict::Failed | Verdict::Gone => self.desk.limits.failing,
+                    };
                     if finished.verdict == Verdict::Gone {
                         self.stop.cancel();
                     }
@@ -148,7 +148,6 @@ impl LaneTask {
         let secrets = secrets::signing(&mut tx, &self.desk.deps.sealer, self.lane, now).await?;
         tx.commit().await?;
         state.most = usize::try_from(endpoint.max_in_flight).unwrap_or(1).max(1);
-        state.failing = endpoint.failing_since.is_some();
         state.pause = endpoint
             .rate_per_second
             .filter(|rate| *rate > 0)
@@ -186,9 +185,7 @@ impl LaneTask {
                 .observe(waited.as_secs_f64().max(0.0));
         }
         metrics.in_flight.inc();
-        fail::fail_point!("webhooks::before_send");
         let attempted = self.desk.sender.attempt(&to, &due).await;
-        fail::fail_point!("webhooks::after_send");
         metrics.in_flight.dec();
         let verdict = attempted.verdict();
         let record = Record {
