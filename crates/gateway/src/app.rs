@@ -189,6 +189,7 @@ fn serve(
         authenticator,
         ingest,
         transcoder,
+        backends: backends.clone(),
         receiver: Receiver::new(&backends, home.clone()),
         streams,
         transfer: Transfer::new(&contract, &backends, home.clone())?,

@@ -23,6 +23,16 @@ pub const ADDRESS_KEY: &str = "devsignal-address";
 /// Channels to all services, and the key that signs principals. Cheap to clone.
 #[derive(Clone)]
 pub struct Backends {
+    channels: Channels,
+    settings: Arc<(BackendSettings, rpc::ChannelSettings)>,
+    audit: Audit,
+    signer: Signer,
+    system: Principal,
+}
+
+/// One channel or two to each service.
+#[derive(Clone)]
+struct Channels {
     signal_ingest: Channel,
     signal_streams: Channel,
     identity_resolver: Channel,
@@ -30,9 +40,20 @@ pub struct Backends {
     crm_streams: Channel,
     scoring: Channel,
     access: Channel,
-    audit: Audit,
-    signer: Signer,
-    system: Principal,
+}
+
+impl Channels {
+    fn new(settings: &BackendSettings, access: &rpc::ChannelSettings) -> Result<Self, StartError> {
+        Ok(Self {
+            signal_ingest: rpc::channel(&settings.signal_ingest)?,
+            signal_streams: rpc::stream_channel(&settings.signal_ingest)?,
+            identity_resolver: rpc::channel(&settings.identity_resolver)?,
+            crm: rpc::channel(&settings.crm)?,
+            crm_streams: rpc::stream_channel(&settings.crm)?,
+            scoring: rpc::channel(&settings.scoring)?,
+            access: rpc::channel(access)?,
+        })
+    }
 }
 
 impl Backends {
@@ -51,39 +72,48 @@ impl Backends {
             ..settings.crm.clone()
         };
         Ok(Self {
-            signal_ingest: rpc::channel(&settings.signal_ingest)?,
-            signal_streams: rpc::stream_channel(&settings.signal_ingest)?,
-            identity_resolver: rpc::channel(&settings.identity_resolver)?,
-            crm: rpc::channel(&settings.crm)?,
-            crm_streams: rpc::stream_channel(&settings.crm)?,
-            scoring: rpc::channel(&settings.scoring)?,
-            access: rpc::channel(&access)?,
+            channels: Channels::new(settings, &access)?,
+            settings: Arc::new((settings.clone(), access)),
             audit,
             signer: Signer::new(&security.signing_key, clock)?,
             system: Principal::system("gateway"),
         })
     }
 
+    /// The same services over connections that live on the runtime that this is called on: a call from there wakes no other
+    /// thread on its way out and back.
+    #[must_use]
+    pub fn near(&self) -> Self {
+        let (settings, access) = &*self.settings;
+        Self {
+            // The same settings made channels before.
+            channels: Channels::new(settings, access).unwrap_or_else(|_| self.channels.clone()),
+            ..self.clone()
+        }
+    }
+
     /// The service that takes signals in.
     #[must_use]
     pub fn signal_ingest(&self) -> Channel {
-        self.signal_ingest.clone()
+        self.channels.signal_ingest.clone()
     }
 
     /// crm, for calls that last as long as a file takes.
     #[must_use]
     pub fn crm_streams(&self) -> Channel {
-        self.crm_streams.clone()
+        self.channels.crm_streams.clone()
     }
 
     /// The service that answers for a gRPC service, by its package.
     #[must_use]
     pub fn of_service(&self, full_name: &str) -> Option<&Channel> {
         match full_name.rsplit_once('.')?.0 {
-            "devsignal.signals.v1" => Some(&self.signal_ingest),
-            "devsignal.crm.v1" => Some(&self.crm),
-            "devsignal.access.v1" | "devsignal.events.v1" | "devsignal.webhooks.v1" => Some(&self.access),
-            "devsignal.scores.v1" => Some(&self.scoring),
+            "devsignal.signals.v1" => Some(&self.channels.signal_ingest),
+            "devsignal.crm.v1" => Some(&self.channels.crm),
+            "devsignal.access.v1" | "devsignal.events.v1" | "devsignal.webhooks.v1" => {
+                Some(&self.channels.access)
+            }
+            "devsignal.scores.v1" => Some(&self.channels.scoring),
             _ => None,
         }
     }
@@ -94,8 +124,8 @@ impl Backends {
     pub fn of_method(&self, method: &MethodDescriptor) -> Option<&Channel> {
         let service = method.parent_service().full_name().to_owned();
         match (method.is_client_streaming(), service.as_str()) {
-            (true, "devsignal.signals.v1.SignalService") => Some(&self.signal_streams),
-            (true, "devsignal.crm.v1.ImportService") => Some(&self.crm_streams),
+            (true, "devsignal.signals.v1.SignalService") => Some(&self.channels.signal_streams),
+            (true, "devsignal.crm.v1.ImportService") => Some(&self.channels.crm_streams),
             _ => self.of_service(&service),
         }
     }
@@ -110,10 +140,10 @@ impl Backends {
     #[must_use]
     pub fn all(&self) -> [(&'static str, Channel); 4] {
         [
-            ("signal-ingest", self.signal_ingest.clone()),
-            ("identity-resolver", self.identity_resolver.clone()),
-            ("scoring", self.scoring.clone()),
-            ("crm", self.crm.clone()),
+            ("signal-ingest", self.channels.signal_ingest.clone()),
+            ("identity-resolver", self.channels.identity_resolver.clone()),
+            ("scoring", self.channels.scoring.clone()),
+            ("crm", self.channels.crm.clone()),
         ]
     }
 

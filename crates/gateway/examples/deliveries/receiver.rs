@@ -10,6 +10,7 @@ use lifecycle::{Lifecycle, OnExit, Phase};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// What arrived at good endpoints.
 #[derive(Default)]
@@ -41,23 +42,19 @@ pub enum Manner {
 pub async fn endpoint(lifecycle: &Lifecycle, manner: Manner) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/hook", listener.local_addr()?);
-    let (life, listener) = (lifecycle.clone(), Arc::new(listener));
+    let listener = Arc::new(listener);
     lifecycle.spawn("receiver", Phase::Base, OnExit::Finish, move |shutdown| {
-        let (manner, life, listener) = (manner.clone(), life.clone(), Arc::clone(&listener));
+        let (manner, listener) = (manner.clone(), Arc::clone(&listener));
         async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = tokio::select! {
                     accepted = listener.accept() => accepted?,
                     () = shutdown.requested() => return Ok(()),
                 };
+                while connections.try_join_next().is_some() {}
                 let manner = manner.clone();
-                life.spawn_once("connection", Phase::Edge, move |shutdown| async move {
-                    tokio::select! {
-                        _ = serve(stream, &manner) => {}
-                        () = shutdown.requested() => {}
-                    }
-                    Ok(())
-                });
+                connections.spawn(async move { serve(stream, &manner).await });
             }
         }
     });

@@ -17,6 +17,7 @@ use super::auth::{anybody, authenticate};
 use super::headers::no_parameters;
 use super::{Context, HandRoutes, answer, version};
 use crate::access::{AuditExport, Authenticator, Credential};
+use crate::backends::Backends;
 use crate::config::HttpSettings;
 use crate::docs::Docs;
 use crate::graphql::{self, Graphql};
@@ -41,6 +42,8 @@ pub struct Edge {
     pub ingest: Ingest,
     /// REST by descriptors.
     pub transcoder: Transcoder,
+    /// The services behind.
+    pub backends: Backends,
     /// Webhooks from outside.
     pub receiver: Receiver,
     /// Server-sent events.

@@ -26,7 +26,11 @@ pub fn serve_public(
     };
     let server = HttpServer::new(move || {
         // One handler for every path: the paths of REST come from descriptors, and all errors are ours.
-        App::new().app_data(edge.clone()).default_service(web::to(handle))
+        let near = edge.backends.near();
+        App::new()
+            .app_data(edge.clone())
+            .app_data(near)
+            .default_service(web::to(handle))
     })
     .workers(workers)
     .max_connections(settings.max_connections)

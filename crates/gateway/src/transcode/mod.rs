@@ -12,6 +12,7 @@ mod json;
 mod message;
 mod output;
 mod path;
+mod plan;
 mod prepare;
 mod query;
 mod routes;

@@ -14,22 +14,10 @@ use super::field_value;
 #[must_use]
 pub fn to_json(message: &DynamicMessage) -> Out {
     let descriptor = message.descriptor();
-    match descriptor.full_name() {
-        field_value::TIMESTAMP => return time(message),
-        "google.protobuf.Struct" => {
-            let free: prost_types::Struct = message.transcode_to().unwrap_or_default();
-            return Out::Object(contracts::convert::from_struct(&free));
-        }
-        "google.protobuf.ListValue" => {
-            let free: prost_types::ListValue = message.transcode_to().unwrap_or_default();
-            return free_list(free);
-        }
-        "google.protobuf.Value" => {
-            let free: prost_types::Value = message.transcode_to().unwrap_or_default();
-            let list = free_list(prost_types::ListValue { values: vec![free] });
-            return list.get(0).cloned().unwrap_or(Out::Null);
-        }
-        _ => {}
+    if descriptor.package_name() == "google.protobuf"
+        && let Some(json) = well_known(message, descriptor.name())
+    {
+        return json;
     }
     let mut out = Map::new();
     for field in descriptor.fields() {
@@ -43,6 +31,24 @@ pub fn to_json(message: &DynamicMessage) -> Out {
         }
     }
     Out::Object(out)
+}
+
+/// The JSON of a message of `google.protobuf` that has a JSON of its own.
+fn well_known(message: &DynamicMessage, name: &str) -> Option<Out> {
+    Some(match name {
+        "Timestamp" => time(message),
+        "Struct" => {
+            let free: prost_types::Struct = message.transcode_to().unwrap_or_default();
+            Out::Object(contracts::convert::from_struct(&free))
+        }
+        "ListValue" => free_list(message.transcode_to().unwrap_or_default()),
+        "Value" => {
+            let free: prost_types::Value = message.transcode_to().unwrap_or_default();
+            let list = free_list(prost_types::ListValue { values: vec![free] });
+            list.get(0).cloned().unwrap_or(Out::Null)
+        }
+        _ => return None,
+    })
 }
 
 /// A free list, by way of an object: free values have one reader.
@@ -59,7 +65,11 @@ fn free_list(list: prost_types::ListValue) -> Out {
 }
 
 fn time(message: &DynamicMessage) -> Out {
-    let wire: prost_types::Timestamp = message.transcode_to().unwrap_or_default();
+    let part = |number| message.get_field_by_number(number);
+    let wire = prost_types::Timestamp {
+        seconds: part(1).and_then(|value| value.as_i64()).unwrap_or_default(),
+        nanos: part(2).and_then(|value| value.as_i32()).unwrap_or_default(),
+    };
     contracts::convert::from_timestamp(&wire).map_or(Out::Null, |at| Out::String(at.to_string()))
 }
 

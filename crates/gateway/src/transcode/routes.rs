@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use super::path;
+use super::plan::Plan;
 use crate::contract::Contract;
 use crate::error::StartError;
 
@@ -27,6 +28,8 @@ pub struct Route {
     pub input: MessageDescriptor,
     /// The response.
     pub output: MessageDescriptor,
+    /// How it becomes JSON.
+    pub plan: Arc<Plan>,
     /// Whether the request's fields come from a JSON body (`body: "*"`).
     pub has_body: bool,
     /// The field of the response that is the answer; without it, the response itself.
@@ -130,6 +133,7 @@ impl Route {
             segments,
             service,
             grpc_path,
+            plan: Arc::new(Plan::new(&method.output())),
             output: method.output(),
             has_body,
             creates: http_method == "POST" && record.is_some() && method.name().starts_with("Create"),
@@ -202,6 +206,7 @@ impl Route {
             grpc_path: self.grpc_path.clone(),
             input: self.input.clone(),
             output: self.output.clone(),
+            plan: Arc::clone(&self.plan),
             has_body: true,
             record: self.record.clone(),
             creates: false,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use errors::ApiError;
-use prost_reflect::{DynamicMessage, Value};
 use serde_json::Value as Out;
 
 use super::routes::{OUTCOME, Route};
 use super::sparse::Fields;
-use super::{Answer, conditional, to_json};
+use super::{Answer, conditional};
 
 /// How a response becomes the answer.
 pub struct Shape {
@@ -29,10 +28,6 @@ impl Shape {
     /// # Errors
     /// `internal`: the response is not what the contract says.
     pub fn answer(&self, bytes: Bytes) -> Result<Answer, ApiError> {
-        let response = DynamicMessage::decode(self.route.output.clone(), bytes).map_err(|error| {
-            tracing::error!(%error, method = %self.route.grpc_path, "a service's answer cannot be read");
-            ApiError::internal()
-        })?;
         if self.route.http_method == "DELETE" {
             return Ok(Answer::Done {
                 status: 204,
@@ -42,13 +37,17 @@ impl Shape {
                 dry_run: self.dry_run,
             });
         }
-        let mut json = match &self.route.record {
-            Some(field) => match response.get_field(field).as_ref() {
-                Value::Message(record) => to_json(record),
-                _ => return Err(ApiError::internal()),
-            },
-            None => to_json(&response),
+        let unreadable = || {
+            tracing::error!(method = %self.route.grpc_path, "a service's answer cannot be read");
+            ApiError::internal()
         };
+        let mut json = self.route.plan.to_json(&bytes).map_err(|_| unreadable())?;
+        if let Some(field) = &self.route.record {
+            let record = json
+                .as_object_mut()
+                .and_then(|answer| answer.remove(field.json_name()));
+            json = record.ok_or_else(unreadable)?;
+        }
         let upserted = self.route.upserted();
         let place = upserted.as_ref().map(|(record, _)| record.json_name());
         let record = place.and_then(|name| json.get(name)).unwrap_or(&json);

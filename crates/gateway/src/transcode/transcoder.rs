@@ -16,6 +16,7 @@ use super::routes::{Matched, Routes};
 use super::shape::Shape;
 use super::{Answer, batch, conditional};
 use crate::access::Credential;
+use crate::audit::Audit;
 use crate::backends::Backends;
 use crate::config::HttpSettings;
 use crate::contract::Contract;
@@ -116,7 +117,15 @@ impl Transcoder {
         let frame = Frame::read(matched, request.query_string())?;
         // What changes nothing needs no memory, and must not use up the key of the real request.
         let key = key.filter(|_| !(route.reads || frame.dry_run));
-        let prepared = self.prepare(frame, request, body.as_ref(), &caller, context)?;
+        // What is not kept touches no connection of the home runtime, and may be cut when the client goes away.
+        let stays = route.reads && !Audit::keeps(route.grpc_path.as_str(), &caller.principal);
+        let near = request.app_data::<Backends>().filter(|_| stays);
+        let backends = near.unwrap_or(&self.backends);
+        let prepared = self.prepare(frame, request, body.as_ref(), (&caller, backends), context)?;
+        if stays {
+            let answer = prepared.run(backends).await?;
+            return finish(answer, request, route.http_method == "GET");
+        }
         let Some(key) = key else {
             let backends = self.backends.clone();
             let run = self
@@ -155,7 +164,7 @@ impl Transcoder {
         mut frame: Frame,
         request: &HttpRequest,
         body: Option<&Bytes>,
-        caller: &Credential,
+        (caller, backends): (&Credential, &Backends),
         context: &Context,
     ) -> Result<Prepared, ApiError> {
         let who = OnBehalf {
@@ -174,7 +183,7 @@ impl Transcoder {
         }
         frame.fill(request, body.map(Bytes::as_ref))?;
         let (message, shape) = frame.shape(path);
-        let call = call(&self.backends, &shape.route, &message, &who)?;
+        let call = call(backends, &shape.route, &message, &who)?;
         Ok(Prepared::One(Box::new(call), Box::new(shape)))
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use store::{PipelineDb, StoreError, ToSqlx as _, Ts, Tx};
 use uuid::Uuid;
 
@@ -105,8 +107,8 @@ pub async fn release(db: &PipelineDb, me: Uuid, lanes: &[Lane]) -> Result<(), St
 
 /// What a lane is worked on with.
 pub struct Work {
-    /// The webhook; `None` when it is deleted.
-    pub endpoint: Option<Endpoint>,
+    /// The webhook.
+    pub endpoint: Endpoint,
     /// What is due, in order.
     pub due: Vec<Due>,
 }
@@ -128,57 +130,64 @@ pub struct Due {
     /// When it was recorded.
     pub created_at: Timestamp,
     /// The event's JSON; `None` when it is no longer kept.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
 }
 
-/// Reads the webhook and what is due, without what is in hand already. Of ordered ones only the first of each object.
+/// Reads the webhooks of these lanes and what is due there, at most so many each, without what is in hand already. Of ordered
+/// ones only the first of each object. Webhooks that are deleted or disabled are left out.
 pub async fn load(
     tx: &mut Tx,
-    (org, webhook): Lane,
+    lanes: &[Lane],
     in_hand: &[Uuid],
     most: i64,
     now: Timestamp,
-) -> Result<Work, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM webhooks t WHERE t.org_id = $1 AND t.id = $2");
-    let endpoint: Option<Endpoint> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(org)
-        .bind(webhook)
-        .fetch_optional(&mut **tx)
+) -> Result<HashMap<Lane, Work>, StoreError> {
+    let (orgs, hooks): (Vec<Uuid>, Vec<Uuid>) = lanes.iter().copied().unzip();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM unnest($1::uuid[], $2::uuid[]) AS g (org, hook) \
+         JOIN webhooks t ON t.org_id = g.org AND t.id = g.hook WHERE t.status = 'enabled'"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(&orgs)
+        .bind(&hooks)
+        .fetch_all(&mut **tx)
         .await?;
-    if endpoint.as_ref().is_none_or(|e| e.disabled.is_some()) {
-        return Ok(Work {
-            endpoint,
-            due: Vec::new(),
-        });
+    let mut work = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let endpoint: Endpoint = sqlx::FromRow::from_row(&row)?;
+        let lane = (row.try_get("org_id")?, endpoint.id);
+        work.insert(
+            lane,
+            Work {
+                endpoint,
+                due: Vec::new(),
+            },
+        );
     }
     let rows = sqlx::query(
-        "SELECT d.id, d.event_id, d.type, d.sequence, d.step, d.attempts, d.created_at, d.body_id FROM webhook_deliveries d \
-         WHERE d.org_id = $1 AND d.webhook_id = $2 AND d.status = 'pending' AND d.next_attempt_at <= $3 AND d.id <> ALL($4) \
-           AND NOT (d.ordered AND EXISTS (SELECT FROM webhook_deliveries e WHERE e.org_id = d.org_id \
-               AND e.webhook_id = d.webhook_id AND e.object = d.object AND e.status = 'pending' AND e.ordered \
-               AND e.sequence < d.sequence)) \
-         ORDER BY d.next_attempt_at, d.sequence LIMIT $5",
+        "SELECT d.* FROM unnest($1::uuid[], $2::uuid[]) AS g (org, hook) CROSS JOIN LATERAL ( \
+             SELECT d.org_id, d.webhook_id, d.id, d.event_id, d.type, d.sequence, d.step, d.attempts, d.created_at, d.body_id \
+             FROM webhook_deliveries d WHERE d.org_id = g.org AND d.webhook_id = g.hook AND d.status = 'pending' \
+               AND d.next_attempt_at <= $3 AND d.id <> ALL($4) \
+               AND NOT (d.ordered AND EXISTS (SELECT FROM webhook_deliveries e WHERE e.org_id = d.org_id \
+                   AND e.webhook_id = d.webhook_id AND e.object = d.object AND e.status = 'pending' AND e.ordered \
+                   AND e.sequence < d.sequence)) \
+             ORDER BY d.next_attempt_at, d.sequence LIMIT $5) d",
     )
-    .bind(org)
-    .bind(webhook)
+    .bind(&orgs)
+    .bind(&hooks)
     .bind(now.to_sqlx())
     .bind(in_hand)
     .bind(most)
     .fetch_all(&mut **tx)
     .await?;
-    let bodies: Vec<Uuid> = rows
-        .iter()
-        .map(|row| row.try_get("body_id"))
-        .collect::<Result<_, _>>()?;
-    let bodies: Vec<(Uuid, Vec<u8>)> =
-        sqlx::query_as("SELECT id, body FROM webhook_bodies WHERE org_id = $1 AND id = ANY($2)")
-            .bind(org)
-            .bind(bodies)
-            .fetch_all(&mut **tx)
-            .await?;
-    let bodies: HashMap<Uuid, Vec<u8>> = bodies.into_iter().collect();
-    let due = rows.iter().map(|row| {
-        Ok::<_, sqlx::Error>(Due {
+    let bodies = bodies(tx, &rows).await?;
+    for row in rows {
+        let org: Uuid = row.try_get("org_id")?;
+        let Some(work) = work.get_mut(&(org, row.try_get("webhook_id")?)) else {
+            continue;
+        };
+        work.due.push(Due {
             id: row.try_get("id")?,
             event: row.try_get("event_id")?,
             kind: row.try_get("type")?,
@@ -186,11 +195,29 @@ pub async fn load(
             step: row.try_get("step")?,
             attempts: row.try_get("attempts")?,
             created_at: row.try_get::<Ts, _>("created_at")?.to_jiff(),
-            body: bodies.get(&row.try_get::<Uuid, _>("body_id")?).cloned(),
-        })
-    });
-    Ok(Work {
-        endpoint,
-        due: due.collect::<Result<_, _>>()?,
-    })
+            body: bodies.get(&(org, row.try_get("body_id")?)).cloned(),
+        });
+    }
+    Ok(work)
+}
+
+/// The bodies of deliveries, by organization and id.
+async fn bodies(tx: &mut Tx, deliveries: &[PgRow]) -> Result<HashMap<(Uuid, Uuid), Bytes>, StoreError> {
+    let mut keys = deliveries
+        .iter()
+        .map(|row| Ok((row.try_get("org_id")?, row.try_get("body_id")?)))
+        .collect::<Result<Vec<(Uuid, Uuid)>, sqlx::Error>>()?;
+    keys.sort_unstable();
+    keys.dedup();
+    let (orgs, ids): (Vec<Uuid>, Vec<Uuid>) = keys.into_iter().unzip();
+    let rows: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT b.org_id, b.id, b.body FROM unnest($1::uuid[], $2::uuid[]) AS g (org, id) \
+         JOIN webhook_bodies b ON b.org_id = g.org AND b.id = g.id",
+    )
+    .bind(orgs)
+    .bind(ids)
+    .fetch_all(&mut **tx)
+    .await?;
+    let found = rows.into_iter().map(|(org, id, body)| ((org, id), body.into()));
+    Ok(found.collect())
 }

@@ -1,10 +1,12 @@
 //! What webhooks are signed with, sealed to their place.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use sqlx::Row as _;
 use store::{StoreError, ToSqlx as _, Tx};
 use uuid::Uuid;
 
+use super::lanes::Lane;
 use crate::secrets::Sealer;
 use crate::webhooks::domain::signature::{Scheme, SecretBytes};
 
@@ -81,30 +83,34 @@ pub async fn add(
     Ok(())
 }
 
-/// The secrets that sign at this time, the newest first. What cannot be opened was sealed with another key and is left out.
+/// The secrets of these webhooks that sign at this time, the newest first. What cannot be opened was sealed with another key and
+/// is left out.
 pub async fn signing(
     tx: &mut Tx,
     sealer: &Sealer,
-    (org, webhook): (Uuid, Uuid),
+    lanes: &[Lane],
     now: Timestamp,
-) -> Result<Vec<SecretBytes>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, sealed FROM webhook_secrets WHERE org_id = $1 AND webhook_id = $2 \
-             AND (expires_at IS NULL OR expires_at > $3) ORDER BY id DESC",
+) -> Result<HashMap<Lane, Vec<SecretBytes>>, StoreError> {
+    let (orgs, hooks): (Vec<Uuid>, Vec<Uuid>) = lanes.iter().copied().unzip();
+    let rows: Vec<(Uuid, Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT s.org_id, s.webhook_id, s.id, s.sealed FROM unnest($1::uuid[], $2::uuid[]) AS g (org, hook) \
+         JOIN webhook_secrets s ON s.org_id = g.org AND s.webhook_id = g.hook \
+         WHERE s.expires_at IS NULL OR s.expires_at > $3 ORDER BY s.id DESC",
     )
-    .bind(org)
-    .bind(webhook)
+    .bind(orgs)
+    .bind(hooks)
     .bind(now.to_sqlx())
     .fetch_all(&mut **tx)
     .await?;
-    let mut secrets = Vec::with_capacity(rows.len());
-    for row in rows {
-        let id: Uuid = row.try_get("id")?;
-        let sealed: Vec<u8> = row.try_get("sealed")?;
+    let mut secrets = HashMap::<Lane, Vec<SecretBytes>>::new();
+    for (org, webhook, id, sealed) in rows {
         match sealer.open(&sealed, &place(org, webhook, id)) {
-            Some(bytes) => secrets.push(SecretBytes::new(bytes)),
+            Some(bytes) => secrets
+                .entry((org, webhook))
+                .or_default()
+                .push(SecretBytes::new(bytes)),
             None => {
-                tracing::error!(%webhook, secret = %id, "a secret cannot be opened; was the secret key changed?")
+                tracing::error!(%webhook, secret = %id, "a secret cannot be opened; was the secret key changed?");
             }
         }
     }

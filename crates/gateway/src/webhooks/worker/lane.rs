@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use store::StoreError;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Desk;
+use super::load::Loaded;
 use super::send::Destination;
 use crate::webhooks::domain::outcome::Verdict;
-use crate::webhooks::store::lanes::{self, Due, Lane};
+use crate::webhooks::store::lanes::{Due, Lane};
 use crate::webhooks::store::record::Record;
-use crate::webhooks::store::secrets;
 
 /// Deliveries read at once: some for each that may be in flight, so that memory is bounded.
 const FEWEST_LOADED: usize = 32;
@@ -37,12 +36,14 @@ pub struct LaneTask {
 struct State {
     waiting: VecDeque<Due>,
     in_hand: HashSet<Uuid>,
-    to: Option<Arc<Destination>>,
+    to: Arc<Destination>,
     most: usize,
     /// Attempts that may be in flight now: few at first and after a failure, one more after each success.
     window: usize,
     pause: Duration,
     next_start: Instant,
+    /// Whether there may be more due than was read.
+    more: bool,
 }
 
 /// An attempt that was recorded, or not.
@@ -50,6 +51,35 @@ struct Finished {
     delivery: Uuid,
     verdict: Verdict,
     recorded: bool,
+}
+
+impl State {
+    fn new(loaded: Loaded, window: usize) -> Self {
+        Self {
+            in_hand: loaded.due.iter().map(|due| due.id).collect(),
+            waiting: loaded.due.into(),
+            to: loaded.to,
+            most: loaded.most,
+            window,
+            pause: loaded.pause,
+            next_start: Instant::now(),
+            more: loaded.more,
+        }
+    }
+
+    fn add(&mut self, loaded: Loaded) {
+        self.to = loaded.to;
+        self.most = loaded.most;
+        self.pause = loaded.pause;
+        self.more = loaded.more;
+        self.in_hand.extend(loaded.due.iter().map(|due| due.id));
+        self.waiting.extend(loaded.due);
+    }
+
+    /// How many may be in flight.
+    fn may(&self) -> usize {
+        self.window.min(self.most)
+    }
 }
 
 impl LaneTask {
@@ -65,101 +95,84 @@ impl LaneTask {
     }
 
     /// Works until nothing is due and nothing in flight, or until it is stopped; gives the lane.
-    pub async fn run(self) -> Lane {
+    pub async fn run(self, loaded: Loaded) -> Lane {
         let lane = self.lane;
         let desk = Arc::clone(&self.desk);
-        self.work().await;
+        self.work(loaded).await;
         desk.freed.notify_one();
         lane
     }
 
-    async fn work(&self) {
-        let mut state = State {
-            waiting: VecDeque::new(),
-            in_hand: HashSet::new(),
-            to: None,
-            most: 1,
-            window: self.desk.limits.failing,
-            pause: Duration::ZERO,
-            next_start: Instant::now(),
-        };
+    async fn work(&self, loaded: Loaded) {
+        let mut state = State::new(loaded, self.desk.limits.failing);
         let mut in_flight = FuturesUnordered::new();
         // What ended since the last look for more.
-        let mut ended = usize::MAX;
+        let mut ended = 0_usize;
         loop {
             let few = state.waiting.is_empty() && (in_flight.is_empty() || ended >= state.most.div_ceil(2));
-            if few && !self.stop.is_cancelled() {
-                match self.load(&mut state).await {
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, webhook = %self.lane.1, "a lane waits for the database");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+            if few && state.more && !self.stop.is_cancelled() {
+                self.look(&mut state).await;
                 ended = 0;
             }
-            let may = state.window.min(state.most);
-            while in_flight.len() < may && Instant::now() >= state.next_start && !self.stop.is_cancelled() {
-                let (Some(due), Some(to)) = (state.waiting.pop_front(), &state.to) else {
+            while in_flight.len() < state.may()
+                && Instant::now() >= state.next_start
+                && !self.stop.is_cancelled()
+            {
+                let Some(due) = state.waiting.pop_front() else {
                     break;
                 };
                 state.next_start = Instant::now().max(state.next_start) + state.pause;
-                in_flight.push(self.deliver(due, Arc::clone(to)));
+                in_flight.push(self.deliver(due, Arc::clone(&state.to)));
             }
-            let paced = in_flight.len() < may && !state.waiting.is_empty() && !self.stop.is_cancelled();
+            let room = in_flight.len() < state.may() && !self.stop.is_cancelled();
+            let paced = room && !state.waiting.is_empty();
             if in_flight.is_empty() && !paced {
                 return;
             }
             tokio::select! {
                 Some(finished) = in_flight.next() => {
                     ended = ended.saturating_add(1);
-                    if finished.recorded {
-                        state.in_hand.remove(&finished.delivery);
-                    }
-                    state.window = match finished.verdict {
-                        Verdict::Delivered => state.window.saturating_add(1).min(state.most),
-                        Verdict::Failed | Verdict::Gone => self.desk.limits.failing,
-                    };
-                    if finished.verdict == Verdict::Gone {
-                        self.stop.cancel();
-                    }
+                    self.finish(&mut state, &finished);
                 }
                 () = tokio::time::sleep_until(state.next_start), if paced => {}
-                () = self.stop.cancelled(), if paced => {}
+                // What came since does not wait for a slow answer.
+                () = tokio::time::sleep(self.desk.poll), if room && !paced => {
+                    (state.more, ended) = (true, usize::MAX);
+                }
+                () = self.stop.cancelled(), if room => {}
             }
         }
     }
 
+    fn finish(&self, state: &mut State, finished: &Finished) {
+        if finished.recorded {
+            state.in_hand.remove(&finished.delivery);
+        }
+        state.window = match finished.verdict {
+            Verdict::Delivered => state.window.saturating_add(1).min(state.most),
+            Verdict::Failed | Verdict::Gone => self.desk.limits.failing,
+        };
+        if finished.verdict == Verdict::Gone {
+            self.stop.cancel();
+        }
+    }
+
     /// Reads the webhook anew, and what is due.
-    async fn load(&self, state: &mut State) -> Result<(), StoreError> {
-        let now = self.desk.deps.clock.now();
+    async fn look(&self, state: &mut State) {
         let in_hand: Vec<Uuid> = state.in_hand.iter().copied().collect();
         let most = (4 * state.most).clamp(FEWEST_LOADED, MOST_LOADED);
         // Never closed.
         let _turn = self.desk.loads.acquire().await.ok();
-        let mut tx = self.desk.deps.stores.pipeline.begin().await?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let work = lanes::load(&mut tx, self.lane, &in_hand, most, now).await?;
-        let Some(endpoint) = work.endpoint.filter(|e| e.disabled.is_none()) else {
-            tx.rollback().await;
-            self.stop.cancel();
-            return Ok(());
-        };
-        let secrets = secrets::signing(&mut tx, &self.desk.deps.sealer, self.lane, now).await?;
-        tx.commit().await?;
-        state.most = usize::try_from(endpoint.max_in_flight).unwrap_or(1).max(1);
-        state.pause = endpoint
-            .rate_per_second
-            .filter(|rate| *rate > 0)
-            .map_or(Duration::ZERO, |rate| {
-                Duration::from_secs(1) / rate.unsigned_abs()
-            });
-        state.to = Some(Arc::new(
-            self.desk.sender.destination(self.lane, &endpoint, secrets),
-        ));
-        state.in_hand.extend(work.due.iter().map(|due| due.id));
-        state.waiting.extend(work.due);
-        Ok(())
+        match self.desk.load(&[self.lane], &in_hand, most).await {
+            Ok(mut loaded) => match loaded.remove(&self.lane) {
+                Some(loaded) => state.add(loaded),
+                None => self.stop.cancel(),
+            },
+            Err(error) => {
+                tracing::warn!(%error, webhook = %self.lane.1, "a lane waits for the database");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 
     /// One attempt, from its place among all to its record.

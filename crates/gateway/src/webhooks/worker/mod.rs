@@ -5,6 +5,7 @@
 
 mod lane;
 mod limits;
+mod load;
 mod recorder;
 mod send;
 
@@ -32,6 +33,10 @@ use send::Sender;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Lanes that read at the same time; connections are left for claims, records and the fan-out.
 const LOADS: usize = 4;
+
+/// Lanes that are leased at once, and deliveries that are read at once for each of them: memory is bounded by their product.
+const CLAIMED: usize = 100;
+const FIRST_LOADED: usize = 8;
 
 /// Starts the worker and its recorder.
 pub fn spawn(
@@ -164,18 +169,29 @@ impl Lanes {
                 return Ok(());
             }
             let began = Instant::now();
-            let claimed = lanes::claim(db, self.me, free.min(100), self.desk.until()).await?;
+            let claimed = lanes::claim(db, self.me, free.min(CLAIMED), self.desk.until()).await?;
             if claimed.is_empty() {
                 return Ok(());
             }
             if self.held.is_empty() {
                 self.sure_until = began + self.desk.lease;
             }
+            let mut loaded = match self.desk.load(&claimed, &[], FIRST_LOADED).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    self.finished.extend(claimed);
+                    return Err(error);
+                }
+            };
             for lane in claimed {
+                let Some(loaded) = loaded.remove(&lane) else {
+                    self.finished.push(lane);
+                    continue;
+                };
                 let stop = CancellationToken::new();
                 self.held.insert(lane, stop.clone());
                 let task = LaneTask::new(Arc::clone(&self.desk), lane, stop);
-                self.tasks.spawn(task.run());
+                self.tasks.spawn(task.run(loaded));
             }
         }
     }
