@@ -23,6 +23,12 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Whether the answer is the response as it is: a page of a list, with all fields.
+    fn is_plain(&self) -> bool {
+        let pages = self.route.output.get_field_by_name("next_cursor").is_some();
+        self.route.reads && self.route.record.is_none() && pages && self.fields.is_none()
+    }
+
     /// The answer.
     ///
     /// # Errors
@@ -41,6 +47,15 @@ impl Shape {
             tracing::error!(method = %self.route.grpc_path, "a service's answer cannot be read");
             ApiError::internal()
         };
+        if self.is_plain() {
+            return Ok(Answer::Done {
+                status: 200,
+                body: Some(self.route.plan.to_text(&bytes).map_err(|_| unreadable())?),
+                etag: None,
+                location: None,
+                dry_run: self.dry_run,
+            });
+        }
         let mut json = self.route.plan.to_json(&bytes).map_err(|_| unreadable())?;
         if let Some(field) = &self.route.record {
             let record = json

@@ -52,9 +52,9 @@ impl Decoder for Raw {
 }
 
 async fn send(gateway: &Gateway, method: &str, message: Bytes, more: &[(&'static str, &str)]) -> Code {
-    let channel = Endpoint::from_shared(gateway.grpc.clone())
-        .unwrap()
-        .connect_lazy();
+    // Connected before: the time of a call would run out on the client's own way there.
+    let endpoint = Endpoint::from_shared(gateway.grpc.clone()).unwrap();
+    let channel = endpoint.connect().await.unwrap();
     let mut client = Grpc::new(channel);
     client.ready().await.unwrap();
     let mut request = Request::new(message);

@@ -1,6 +1,8 @@
 //! From a response's bytes to JSON, by a plan made once of the descriptors: the JSON that [`super::to_json`] gives of a message by
 //! descriptor, without making one.
 
+mod write;
+
 use std::collections::HashMap;
 
 use base64::Engine as _;
@@ -215,7 +217,7 @@ impl Plan {
                     .map_err(|_| Garbled)?
                     .to_owned(),
             ),
-            Kind::Bytes => Out::String(STANDARD.encode(piece(bytes)?)),
+            Kind::Bytes => Out::String(encoded(piece(bytes)?)),
             Kind::Enum(names) => enumerator(names, low(decode_varint(bytes)?).cast_signed()),
             Kind::Message(at) => self.message(*at, piece(bytes)?)?,
         })
@@ -346,6 +348,10 @@ fn well_known(kind: WellKnown, bytes: &[u8]) -> Result<Out, Garbled> {
     })
 }
 
+fn encoded(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// What is written for an enumerator; the number of one of a newer release.
 fn enumerator(names: &HashMap<i32, Out>, number: i32) -> Out {
     names.get(&number).cloned().unwrap_or_else(|| number.into())
@@ -378,5 +384,4 @@ fn sorted(entries: Map<String, Out>) -> Out {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
-use rand::rngs::StdRng;
 use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::Plan;
 use crate::contract::Contract;
@@ -65,8 +65,9 @@ proptest! {
         for of in Contract::load().unwrap().pool().all_messages().filter(|of| !of.is_map_entry()) {
             let message = any(&of, random, 0);
             let plan = Plan::new(&of);
-            let json = plan.to_json(&message.encode_to_vec()).unwrap();
-            prop_assert_eq!(json.to_string(), to_json(&message).to_string(), "{}", of.full_name());
+            let (bytes, wanted) = (message.encode_to_vec(), to_json(&message).to_string());
+            prop_assert_eq!(&plan.to_json(&bytes).unwrap().to_string(), &wanted, "{}", of.full_name());
+            prop_assert_eq!(&plan.to_text(&bytes).unwrap(), &wanted, "{}", of.full_name());
         }
     }
 
@@ -75,7 +76,9 @@ proptest! {
         let contract = Contract::load().unwrap();
         for name in ["devsignal.crm.v1.ListAccountsResponse", "devsignal.signals.v1.Signal"] {
             let of = contract.pool().get_message_by_name(name).unwrap();
-            let read = Plan::new(&of).to_json(&bytes);
+            let plan = Plan::new(&of);
+            let read = plan.to_json(&bytes);
+            prop_assert_eq!(plan.to_text(&bytes), read.clone().map(|json| json.to_string()));
             let known = DynamicMessage::decode(of, bytes.as_slice());
             prop_assert!(read.is_ok() || known.is_err(), "{name}");
         }
