@@ -10,7 +10,7 @@
 )]
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::store::OrgScope;
 use crm::config::ImportSettings;
@@ -116,20 +116,26 @@ async fn main() {
         while worker.work().await.unwrap() {}
         let rate = rate(count, begun);
         let done = records.import(&write.scope, import.id).await.unwrap();
-        let behind = Instant::now();
-        let mut place = START;
-        while let Some(reached) = worker.index(place).await.unwrap() {
-            place = reached;
-        }
+        let behind = index(&worker).await;
         println!(
             "{name}: {rate:.0} rows/s, searchable {:.1} s later; {:.2} of the ceiling, {:?} {:?}, peak memory of this process {} MiB",
-            behind.elapsed().as_secs_f64(),
+            behind.as_secs_f64(),
             rate / ceiling,
             done.state,
             done.counts,
             peak()
         );
     }
+}
+
+/// Lets search catch up; how long that took.
+async fn index(worker: &ImportWorker) -> Duration {
+    let begun = Instant::now();
+    let mut place = START;
+    while let Some(reached) = worker.index(place).await.unwrap() {
+        place = reached;
+    }
+    begun.elapsed()
 }
 
 /// Rows per second of COPY, without row-level security, into tables like those of contacts and their identities.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use ids::{Clock as _, SystemClock};
 use jiff::Timestamp;
 use lifecycle::{Lifecycle, OnExit, Phase};
 use parking_lot::Mutex;
@@ -108,7 +109,7 @@ impl Arrived {
             .as_str()
             .and_then(|at| at.parse::<Timestamp>().ok());
         if let Some(told) = told {
-            let took = Timestamp::now().duration_since(told).unsigned_abs();
+            let took = SystemClock.now().duration_since(told).unsigned_abs();
             self.latencies.lock().push(took);
         }
         self.count.fetch_add(1, Ordering::SeqCst);

@@ -13,10 +13,12 @@ pub const IF_VERSION: &str = "if_version";
 
 /// The tag of a record that has a version.
 pub fn etag(record: &Out) -> Option<String> {
-    record
-        .get("version")
-        .and_then(Out::as_i64)
-        .map(|version| format!("\"{version}\""))
+    record.get("version").and_then(Out::as_i64).map(tag)
+}
+
+/// The tag of a version.
+pub fn tag(version: i64) -> String {
+    format!("\"{version}\"")
 }
 
 /// Whether the client has this version already.

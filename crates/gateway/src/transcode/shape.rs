@@ -6,6 +6,7 @@ use bytes::Bytes;
 use errors::ApiError;
 use serde_json::Value as Out;
 
+use super::plan::Garbled;
 use super::routes::{OUTCOME, Route};
 use super::sparse::Fields;
 use super::{Answer, conditional};
@@ -23,10 +24,19 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Whether the answer is the response as it is: a page of a list, with all fields.
-    fn is_plain(&self) -> bool {
-        let pages = self.route.output.get_field_by_name("next_cursor").is_some();
-        self.route.reads && self.route.record.is_none() && pages && self.fields.is_none()
+    /// The text and the version of an answer that is given as it is: a record that was read, or a page, with all fields.
+    fn plain(&self, bytes: &[u8]) -> Option<Result<(String, Option<i64>), Garbled>> {
+        let Route { plan, output, .. } = &*self.route;
+        if !self.route.reads || self.fields.is_some() {
+            return None;
+        }
+        match &self.route.record {
+            Some(field) => Some(plan.record_to_text(bytes, field.number())),
+            None if output.get_field_by_name("next_cursor").is_some() => {
+                Some(plan.to_text(bytes).map(|text| (text, None)))
+            }
+            None => None,
+        }
     }
 
     /// The answer.
@@ -47,11 +57,12 @@ impl Shape {
             tracing::error!(method = %self.route.grpc_path, "a service's answer cannot be read");
             ApiError::internal()
         };
-        if self.is_plain() {
+        if let Some(text) = self.plain(&bytes) {
+            let (body, version) = text.map_err(|_| unreadable())?;
             return Ok(Answer::Done {
                 status: 200,
-                body: Some(self.route.plan.to_text(&bytes).map_err(|_| unreadable())?),
-                etag: None,
+                body: Some(body),
+                etag: version.map(conditional::tag),
                 location: None,
                 dry_run: self.dry_run,
             });

@@ -1,3 +1,4 @@
+use contracts::crm::v1::{Account, GetAccountResponse};
 use proptest::prelude::*;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
@@ -69,6 +70,18 @@ proptest! {
             prop_assert_eq!(&plan.to_json(&bytes).unwrap().to_string(), &wanted, "{}", of.full_name());
             prop_assert_eq!(&plan.to_text(&bytes).unwrap(), &wanted, "{}", of.full_name());
         }
+    }
+
+    #[test]
+    fn a_record_is_written_with_its_version(version in prop::num::i64::ANY, name in ".{0,20}") {
+        let account = Account { name, version, ..Account::default() };
+        let answer = GetAccountResponse { account: Some(account) };
+        let of = Contract::load().unwrap().pool().get_message_by_name("devsignal.crm.v1.GetAccountResponse").unwrap();
+        let (plan, bytes) = (Plan::new(&of), answer.encode_to_vec());
+        let (text, read) = plan.record_to_text(&bytes, 1).unwrap();
+        prop_assert_eq!(text, plan.to_json(&bytes).unwrap()["account"].to_string());
+        prop_assert_eq!(read, Some(version));
+        prop_assert!(plan.record_to_text(&[], 1).is_err());
     }
 
     #[test]

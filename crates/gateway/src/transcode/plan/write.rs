@@ -19,6 +19,36 @@ impl Plan {
         String::from_utf8(text).map_err(|_| Garbled)
     }
 
+    /// The JSON text of the record in a field of the message, and the record's `version`, if it has one.
+    ///
+    /// # Errors
+    /// The bytes are no such message, or there is no record.
+    pub fn record_to_text(&self, bytes: &[u8], number: u32) -> Result<(String, Option<i64>), Garbled> {
+        let root = &self.0[0];
+        let place = *root.by_number.get(&number).ok_or(Garbled)?;
+        let Kind::Message(at) = root.fields[place].kind else {
+            return Err(Garbled);
+        };
+        let all = parts(root, bytes)?;
+        let (.., record) = *all.iter().rfind(|part| part.0 == place).ok_or(Garbled)?;
+        let mut text = Vec::with_capacity(record.len().saturating_mul(2));
+        self.write(at, record, &mut text)?;
+        let fields = &self.0[at].fields;
+        let version = fields.iter().position(|field| field.name == "version");
+        let version = match version.map(|place| (place, &fields[place])) {
+            None => None,
+            Some((place, field)) => {
+                let parts = parts(&self.0[at], record)?;
+                match (parts.iter().rfind(|part| part.0 == place), field.shape) {
+                    (Some((_, wire, bytes)), _) => self.value(&field.kind, *wire, &mut { *bytes })?.as_i64(),
+                    (None, Shape::Plain) => self.default_of(&field.kind)?.as_i64(),
+                    (None, _) => None,
+                }
+            }
+        };
+        Ok((String::from_utf8(text).map_err(|_| Garbled)?, version))
+    }
+
     fn write(&self, at: usize, bytes: &[u8], text: &mut Vec<u8>) -> Result<(), Garbled> {
         let message = &self.0[at];
         if let Some(kind) = message.well_known {
