@@ -2,6 +2,7 @@
 //!
 //! Owns the tasks and the flow of bytes. Must not: hold a rule of the domain, or a statement.
 
+mod chunk;
 mod export;
 mod report;
 mod upload;

@@ -3,24 +3,23 @@
 //! Contract: what is done is known from the database alone (results of lanes, written with their effect), so a worker that is killed is
 //! followed by another that goes on where it ended, once its lease is over.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::store::OrgScope;
 use lifecycle::{Lifecycle, OnExit, Phase, Shutdown, TaskError};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::chunk::{Rows, Whole, at_once, named, read, split};
 use crate::config::ImportSettings;
 use crate::domain::extras::Object;
 use crate::domain::transfer::mapping::Mapping;
 use crate::domain::transfer::result::RowResult;
-use crate::domain::transfer::rows::{AccountRef, AccountRow, ContactRow, DealRow, RowReader};
+use crate::domain::transfer::rows::RowReader;
 use crate::error::CrmError;
 use crate::metrics::ImportMetrics;
-use crate::store::{Accounts, Import, ImportRow, Lane, Place, RecordRows, Records, Turn, keys_of, stripe_of};
+use crate::store::{Accounts, Import, Lane, Place, RecordRows, Records, Turn};
 
 /// Rows of accounts and deals in one transaction: they are written one by one.
 const RECORDS_AT_ONCE: usize = 100;
@@ -42,13 +41,6 @@ pub struct ImportWorker {
 
 /// Before the first that waits to be made searchable.
 pub const START: Place = (Uuid::nil(), Uuid::nil());
-
-/// Rows of one kind, read.
-enum Rows {
-    Contacts(Vec<ImportRow<ContactRow>>),
-    Accounts(Vec<ImportRow<AccountRow>>),
-    Deals(Vec<ImportRow<DealRow>>),
-}
 
 /// Starts the tasks `crm-imports-<n>`, and the one that forgets uploads that nobody ended.
 pub fn spawn(worker: &ImportWorker, lifecycle: &Lifecycle) {
@@ -317,88 +309,9 @@ impl ImportWorker {
     }
 }
 
-/// What the transactions of a chunk have in common.
-struct Whole {
-    turn: Turn,
-    chunk: i32,
-    reader: Arc<RowReader>,
-    accounts: Accounts,
-}
-
-impl Whole {
-    fn lane(&self, number: usize) -> Lane<'_> {
-        Lane {
-            turn: Some(&self.turn),
-            scope: &self.turn.scope,
-            import: self.turn.import,
-            chunk: self.chunk,
-            lane: i16::try_from(number).unwrap_or(i16::MAX),
-            reader: &self.reader,
-            accounts: &self.accounts,
-        }
-    }
-}
-
-/// Runs transactions of a chunk at once, each on a task of its own; gives what came of them, in no order. The first failure ends
-/// the others, whose transactions then roll back.
-async fn at_once<T: Send + 'static>(
-    work: impl Iterator<Item = impl Future<Output = Result<T, CrmError>> + Send + 'static>,
-) -> Result<Vec<T>, CrmError> {
-    let mut tasks: JoinSet<Result<T, CrmError>> = work.collect();
-    let mut all = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        match done {
-            Ok(done) => all.push(done?),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-    Ok(all)
-}
-
 async fn reader(records: &Records, scope: &OrgScope, import: &Import) -> Result<RowReader, CrmError> {
     let own = records.own_fields(scope, import.object).await?;
     Ok(RowReader::new(Mapping::new(&import.columns, import.options), own))
-}
-
-fn read(object: Object, reader: &RowReader, rows: &[(i64, csv::StringRecord)]) -> Rows {
-    match object {
-        Object::Contact => Rows::Contacts(rows.iter().map(|(n, row)| (*n, reader.contact(row))).collect()),
-        Object::Account => Rows::Accounts(rows.iter().map(|(n, row)| (*n, reader.account(row))).collect()),
-        Object::Deal => Rows::Deals(rows.iter().map(|(n, row)| (*n, reader.deal(row))).collect()),
-    }
-}
-
-/// The accounts that rows name.
-fn named(rows: &Rows) -> BTreeSet<AccountRef> {
-    match rows {
-        Rows::Contacts(rows) => rows
-            .iter()
-            .filter_map(|(_, row)| Some(row.as_ref().ok()?.account.as_ref()?.0.clone()))
-            .collect(),
-        Rows::Deals(rows) => rows
-            .iter()
-            .filter_map(|(_, row)| Some(row.as_ref().ok()?.account.as_ref()?.0.clone()))
-            .collect(),
-        Rows::Accounts(_) => BTreeSet::new(),
-    }
-}
-
-/// Rows of one address into one lane, in their order; rows without one, and rows that cannot be used, anywhere.
-fn split(rows: Vec<ImportRow<ContactRow>>, lanes: usize) -> Vec<Vec<ImportRow<ContactRow>>> {
-    let mut split: Vec<Vec<_>> = (0..lanes).map(|_| Vec::new()).collect();
-    for (place, row) in rows.into_iter().enumerate() {
-        let key = row
-            .1
-            .as_ref()
-            .ok()
-            .and_then(|row| keys_of(row).next().map(|(k, v)| stripe_of(k, v)));
-        let stripe = key.map_or(place, |stripe| usize::try_from(stripe).unwrap_or(0));
-        if let Some(lane) = split.get_mut(stripe % lanes) {
-            lane.push(row);
-        }
-    }
-    split.retain(|lane| !lane.is_empty());
-    split
 }
 
 /// What would become of some rows now; nothing is stored.
