@@ -131,7 +131,11 @@ async fn a_tail_survives_kills_of_the_broker_without_gap_or_repetition() {
         told.extend(more);
     }
     told.extend(service.tell_each(org(1), 10).await);
-    assert_eq!(ids(&read(&mut tail, told.len()).await), told);
+    // Each is about a contact of its own: what a kill cut off may come after what was told later.
+    let mut seen = ids(&read(&mut tail, told.len()).await);
+    seen.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(seen, told);
     service.stop().await;
 }
 

@@ -1,3 +1,5 @@
+//! Plans against the way by messages: the same JSON for every message of the contract.
+
 use contracts::crm::v1::{Account, GetAccountResponse};
 use proptest::prelude::*;
 use prost::Message as _;

@@ -34,7 +34,9 @@ impl Plan {
         let mut text = Vec::with_capacity(record.len().saturating_mul(2));
         self.write(at, record, &mut text)?;
         let fields = &self.0[at].fields;
-        let version = fields.iter().position(|field| field.name == "version");
+        let version = fields
+            .iter()
+            .position(|field| field.name == "version" && field.kind.wire() != WireType::LengthDelimited);
         let version = match version.map(|place| (place, &fields[place])) {
             None => None,
             Some((place, field)) => {
