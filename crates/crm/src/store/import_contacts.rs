@@ -10,7 +10,7 @@ use ids::{AccountId, ContactId, EventId};
 use uuid::Uuid;
 
 use super::import_lane::{Around, Lane};
-use super::{Records, contact_bulk, contact_rows, hand_contact, people};
+use super::{Records, contact_bulk, contact_rows, hand_contact, import_turns, people};
 use crate::domain::Change;
 use crate::domain::contact::{Contact, ContactField, ToldAccount};
 use crate::domain::edit::ContactEdit;
@@ -66,16 +66,7 @@ impl Records {
     ) -> Result<Option<Vec<RowResult>>, CrmError> {
         let mut tx = self.db.begin(lane.scope).await?;
         let done = self.import_contacts_in(&mut tx, lane, rows).await;
-        match (lane.turn, done) {
-            (Some(_), Ok(done)) => {
-                tx.commit().await?;
-                Ok(done)
-            }
-            (_, done) => {
-                tx.rollback().await;
-                done
-            }
-        }
+        import_turns::settle(lane.turn, tx, done).await
     }
 
     async fn import_contacts_in(

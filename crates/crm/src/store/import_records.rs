@@ -7,7 +7,7 @@ use ids::AccountId;
 use uuid::Uuid;
 
 use super::import_lane::Lane;
-use super::{AccountDraft, Did, ImportRow, Records, Write, account_rows, hand_account};
+use super::{AccountDraft, Did, ImportRow, Records, Write, account_rows, hand_account, import_turns};
 use crate::domain::extras::{ExtrasEdit, tag_key};
 use crate::domain::text;
 use crate::domain::transfer::result::{Outcome, Problem, RowResult};
@@ -57,16 +57,7 @@ impl Records {
     ) -> Result<Option<Vec<RowResult>>, CrmError> {
         let mut tx = self.db.begin(lane.scope).await?;
         let done = self.import_records_in(&mut tx, lane, rows).await;
-        match (lane.turn, done) {
-            (Some(_), Ok(done)) => {
-                tx.commit().await?;
-                Ok(done)
-            }
-            (_, done) => {
-                tx.rollback().await;
-                done
-            }
-        }
+        import_turns::settle(lane.turn, tx, done).await
     }
 
     async fn import_records_in(

@@ -7,7 +7,7 @@ use ids::AccountId;
 use uuid::Uuid;
 
 use super::import_lane::{Accounts, Lane, existing};
-use super::{AccountDraft, Records, Write};
+use super::{AccountDraft, Records, Write, import_turns};
 use crate::domain::edit::AccountEdit;
 use crate::domain::extras::Object;
 use crate::domain::text;
@@ -43,16 +43,7 @@ impl Records {
     ) -> Result<Option<Accounts>, CrmError> {
         let mut tx = self.db.begin(lane.scope).await?;
         let done = self.name_accounts_in(&mut tx, lane, named).await;
-        match (lane.turn, done) {
-            (Some(_), Ok(done)) => {
-                tx.commit().await?;
-                Ok(done)
-            }
-            (_, done) => {
-                tx.rollback().await;
-                done
-            }
-        }
+        import_turns::settle(lane.turn, tx, done).await
     }
 
     async fn name_accounts_in(

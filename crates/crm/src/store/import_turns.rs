@@ -39,6 +39,16 @@ impl Turn {
     }
 }
 
+/// Ends a transaction of an import: what was done stays, unless it failed or is of a preview, which has no turn.
+pub(super) async fn settle<T>(turn: Option<&Turn>, tx: Tx, done: Result<T, CrmError>) -> Result<T, CrmError> {
+    if turn.is_some() && done.is_ok() {
+        tx.commit().await?;
+    } else {
+        tx.rollback().await;
+    }
+    done
+}
+
 impl Records {
     /// Takes the turn at an import that waits, or whose worker went silent.
     ///

@@ -127,7 +127,15 @@ impl LaneTask {
             let room = in_flight.len() < state.may() && !self.stop.is_cancelled();
             let paced = room && !state.waiting.is_empty();
             if in_flight.is_empty() && !paced {
-                return;
+                if self.stop.is_cancelled() || Instant::now() >= state.next_start {
+                    return;
+                }
+                // Whoever works on the lane next begins at once: the pause after the last start is kept here.
+                tokio::select! {
+                    () = tokio::time::sleep_until(state.next_start) => state.more = true,
+                    () = self.stop.cancelled() => {}
+                }
+                continue;
             }
             tokio::select! {
                 Some(finished) = in_flight.next() => {

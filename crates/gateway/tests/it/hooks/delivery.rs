@@ -160,6 +160,19 @@ async fn above_its_rate_a_delivery_waits_and_none_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rate_holds_also_when_every_event_comes_after_the_one_before_arrived() {
+    let (gateway, receiver) = (started().await, Receiver::start().await);
+    hook(&gateway, receiver.url("/h"), json!({"ratePerSecond": 2})).await;
+    for n in 0..5 {
+        publish(&gateway, gateway.org, &[account(u128::try_from(n).unwrap())]).await;
+        hits(&receiver, n + 1).await;
+    }
+    let all = receiver.hits();
+    let took = all[4].at - all[0].at;
+    assert!(took > Duration::from_millis(1_800), "five within {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_strict_order_an_event_waits_for_the_one_before_of_its_object_and_for_no_other() {
     let (gateway, receiver) = (started().await, Receiver::start().await);
     let blocked = account(1).account_id;
