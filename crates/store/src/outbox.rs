@@ -20,7 +20,7 @@ const COUNT_CAP: i64 = 10_000;
 /// An event as it is stored: the envelope, field by field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEvent {
-    /// The event's id, a UUIDv7: also the broker's message id. Rows are published in its order.
+    /// The event's id, a UUIDv7: also the broker's message id.
     pub id: Uuid,
     /// The organization.
     pub org: OrgId,
@@ -85,7 +85,7 @@ pub async fn enqueue_all(tx: &mut Tx, events: &[OutboxEvent]) -> Result<(), Stor
     }
     if let Some(event) = events.iter().find(|event| event.id.get_version_num() != 7) {
         return Err(StoreError::Misuse(format!(
-            "event {} has no UUIDv7, which order and retention need",
+            "event {} has no UUIDv7, which retention needs",
             event.id
         )));
     }
@@ -110,8 +110,9 @@ pub async fn enqueue_all(tx: &mut Tx, events: &[OutboxEvent]) -> Result<(), Stor
     Ok(())
 }
 
-/// The oldest unpublished events in the order of their ids, at most `limit`. Takes no locks: the caller is the leader
-/// ([`crate::Stores::lead`]).
+/// The oldest unpublished events in the order in which they were written, at most `limit`: of two events of one object
+/// the one whose writer locked the object first comes first, whatever the clocks said. Takes no locks: the caller is
+/// the leader ([`crate::Stores::lead`]).
 ///
 /// # Errors
 /// The database failed.
@@ -119,7 +120,7 @@ pub async fn take_unpublished(db: &PipelineDb, limit: u32) -> Result<Vec<OutboxE
     db.run(async |tx| {
         let rows = sqlx::query(
             "SELECT id, org_id, subject, about, source, encoding, traceparent, payload, occurred_at
-             FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1",
+             FROM outbox WHERE published_at IS NULL ORDER BY written LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&mut **tx)
@@ -242,7 +243,7 @@ pub async fn unpublished_stats(db: &PipelineDb) -> Result<Unpublished, StoreErro
     db.run(async |tx| {
         let (count, oldest): (i64, Option<Ts>) = sqlx::query_as(
             "SELECT count(*), min(created_at)
-             FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS waiting",
+             FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY written LIMIT $1) AS waiting",
         )
         .bind(COUNT_CAP)
         .fetch_one(&mut **tx)

@@ -1,7 +1,7 @@
 //! From the outbox to the streams.
 //!
-//! One process of a service relays, the others stand by. It publishes rows in the order of their ids, waits for the
-//! broker's acknowledgements, and only then marks them. After every connect it compares what the broker has with what
+//! One process of a service relays, the others stand by. It publishes rows in the order in which they were written,
+//! waits for the broker's acknowledgements, and only then marks them. After every connect it compares what the broker has with what
 //! was acknowledged, and publishes again what the broker has lost.
 
 mod lead;

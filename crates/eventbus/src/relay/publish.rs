@@ -1,5 +1,6 @@
-//! Publishing a batch of rows: all are sent, then all acknowledgements are awaited.
+//! Publishing a batch of rows in waves: all of a wave are sent, then all acknowledgements are awaited.
 
+use std::collections::HashMap;
 use std::error::Error as _;
 
 use async_nats::jetstream::{
@@ -10,6 +11,7 @@ use async_nats::jetstream::{
 };
 use contracts::Envelope;
 use futures::future::join_all;
+use ids::OrgId;
 use store::outbox::{OutboxEvent, Published};
 
 use crate::{Bus, message};
@@ -64,10 +66,37 @@ impl Outcome {
     }
 }
 
-/// Publishes the rows in their order. After the first one that cannot even be sent, the rest is left for the next try,
-/// so that rows do not overtake each other for longer than necessary.
+/// Publishes the rows so that the events of one object arrive in their order, whatever fails: the next one of an object
+/// is sent when the one before is acknowledged. Those of different objects are on their way together. After a refusal
+/// that may pass, the rest is left for the next try.
 pub(super) async fn publish(bus: &Bus, rows: Vec<OutboxEvent>) -> Outcome {
     let mut outcome = Outcome::default();
+    for wave in waves(rows) {
+        publish_together(bus, wave, &mut outcome).await;
+        if outcome.retryable().is_some() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// The first rows of all objects, then the second ones, and so on, each wave in the order of the rows.
+fn waves(rows: Vec<OutboxEvent>) -> Vec<Vec<OutboxEvent>> {
+    let mut before: HashMap<(OrgId, String), usize> = HashMap::new();
+    let mut waves: Vec<Vec<OutboxEvent>> = Vec::new();
+    for row in rows {
+        let rank = before.entry((row.org, row.about.clone())).or_default();
+        match waves.get_mut(*rank) {
+            Some(wave) => wave.push(row),
+            None => waves.push(vec![row]),
+        }
+        *rank += 1;
+    }
+    waves
+}
+
+/// Sends all rows, up to the first one that cannot even be sent, then awaits all acknowledgements.
+async fn publish_together(bus: &Bus, rows: Vec<OutboxEvent>, outcome: &mut Outcome) {
     let mut sent = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(envelope) = message::of_row(row.clone()) else {
@@ -107,7 +136,6 @@ pub(super) async fn publish(bus: &Bus, rows: Vec<OutboxEvent>) -> Outcome {
             Err(error) => outcome.refused.push(refusal(row, &error)),
         }
     }
-    outcome
 }
 
 /// Sends one event without waiting for its acknowledgement.
@@ -163,7 +191,48 @@ fn by_code(code: ErrorCode) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
     use super::*;
+
+    fn row(org: u128, about: &str, id: u128) -> OutboxEvent {
+        OutboxEvent {
+            id: Uuid::from_u128(id),
+            org: OrgId(Uuid::from_u128(org)),
+            subject: String::new(),
+            about: about.to_owned(),
+            source: String::new(),
+            encoding: String::new(),
+            traceparent: None,
+            payload: Bytes::new(),
+            occurred_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn no_wave_has_two_events_of_an_object() {
+        let rows = [
+            (1, "a"),
+            (1, "b"),
+            (1, "a"),
+            (2, "a"),
+            (1, "a"),
+            (1, "c"),
+            (1, "b"),
+        ];
+        let rows = (1..)
+            .zip(rows)
+            .map(|(id, (org, about))| row(org, about, id))
+            .collect();
+        let ids: Vec<Vec<u128>> = waves(rows)
+            .iter()
+            .map(|wave| wave.iter().map(|row| row.id.as_u128()).collect())
+            .collect();
+        assert_eq!(ids, [vec![1, 2, 4, 6], vec![3, 7], vec![5]]);
+        assert!(waves(Vec::new()).is_empty());
+    }
 
     #[test]
     fn refusals_are_sorted_by_whether_they_can_pass() {

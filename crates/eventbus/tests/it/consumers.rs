@@ -194,7 +194,7 @@ async fn the_trace_of_the_producer_reaches_the_handler() {
     .await;
     let envelope: Envelope = seen.lock()[0].clone();
     assert_eq!(envelope.traceparent.as_deref(), Some(traceparent));
-    assert_eq!(envelope.about, "about");
+    assert_eq!(envelope.about, told.about);
     assert_eq!(envelope.source, SERVICE);
     assert_eq!(envelope.time.as_microsecond(), told.time.as_microsecond());
     assert_eq!(envelope.payload, told.payload);

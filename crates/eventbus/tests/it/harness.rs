@@ -264,27 +264,26 @@ pub fn now() -> Timestamp {
     ids::Clock::now(&ids::SystemClock)
 }
 
-/// An event with an id of its own.
+/// An event of an object of its own.
 pub fn contact(org: OrgId) -> Envelope {
-    event(
-        org,
-        &ContactIdentified {
-            contact_id: SystemIds.next().to_string(),
-            revision: 1,
-            ..Default::default()
-        },
-    )
+    contact_of(org, &SystemIds.next().to_string())
 }
 
+/// An event of this object.
+pub fn contact_of(org: OrgId, about: &str) -> Envelope {
+    let message = ContactIdentified {
+        contact_id: about.to_owned(),
+        revision: 1,
+        ..Default::default()
+    };
+    let about = about.to_owned();
+    Envelope::wrap(&message, EventId::new(&SystemIds), org, about, SERVICE, now())
+}
+
+/// An event of an object of its own, with this message.
 pub fn event<E: Event>(org: OrgId, message: &E) -> Envelope {
-    Envelope::wrap(
-        message,
-        EventId::new(&SystemIds),
-        org,
-        "about".into(),
-        SERVICE,
-        now(),
-    )
+    let about = SystemIds.next().to_string();
+    Envelope::wrap(message, EventId::new(&SystemIds), org, about, SERVICE, now())
 }
 
 pub fn contacts(org: OrgId, count: usize) -> Vec<Envelope> {

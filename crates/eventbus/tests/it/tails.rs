@@ -1,11 +1,13 @@
 //! Live readers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::events::v1::{AccountDiscovered, ContactIdentified};
 use contracts::{Envelope, Event as _, StreamKind};
 use eventbus::{Position, Tail, TailError, TailFilter, TailStart};
 use futures::{FutureExt as _, StreamExt as _};
+use test_kit::wait_for;
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -115,28 +117,51 @@ async fn a_tail_resumes_exactly_after_its_position_and_since_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tail_survives_kills_of_the_broker_without_gap_or_repetition() {
+async fn a_tail_survives_kills_of_the_broker_without_gap_or_repetition_and_in_order_per_object() {
     let (db, mut broker) = (Database::create().await, Broker::start().await);
     let service = Service::start(&db, &broker.settings()).await.relay();
     let mut tail = service.bus.tail(
         TailStart::Since(jiff::Timestamp::UNIX_EPOCH),
         TailFilter::default(),
     );
-    let mut told = Vec::new();
-    for _ in 0..2 {
-        let (more, ()) = tokio::join!(service.tell_each(org(1), 200), async {
+    let objects = ["a", "b", "c"];
+    let mut told: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    let mut count = 0;
+    for round in 0..6 {
+        let (more, ()) = tokio::join!(tell_of_objects(&service, &objects), async {
+            // Each time at another point of what is being published.
+            let published = service.metric("relay_published_total") + f64::from(20 * round);
+            let some = async || (service.metric("relay_published_total") >= published).then_some(());
+            wait_for("some were published", SOON, some).await;
             broker.nats.kill().await.unwrap();
             broker.nats.restart().await.unwrap();
         });
-        told.extend(more);
+        count += more.len();
+        for envelope in more {
+            told.entry(envelope.about).or_default().push(envelope.id.uuid());
+        }
     }
-    told.extend(service.tell_each(org(1), 10).await);
-    // Each is about a contact of its own: what a kill cut off may come after what was told later.
-    let mut seen = ids(&read(&mut tail, told.len()).await);
-    seen.sort_unstable();
-    told.sort_unstable();
+    let mut seen: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    for _ in 0..count {
+        let (_, envelope) = next(&mut tail).await;
+        seen.entry(envelope.about).or_default().push(envelope.id.uuid());
+    }
     assert_eq!(seen, told);
     service.stop().await;
+}
+
+/// Many events of few objects, some transactions with several of one object.
+async fn tell_of_objects(service: &Service, objects: &[&str]) -> Vec<Envelope> {
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        let some: Vec<_> = objects
+            .iter()
+            .flat_map(|object| [contact_of(org(1), object), contact_of(org(1), object)])
+            .collect();
+        service.tell(&some).await;
+        told.extend(some);
+    }
+    told
 }
 
 #[tokio::test(flavor = "multi_thread")]
