@@ -119,13 +119,17 @@ fn events(pool: &DescriptorPool) -> anyhow::Result<String> {
                 .unwrap_or_default();
             anyhow::ensure!(is_text(&message, &path), "{name} has no text at {path:?}");
         }
+        let source = field("source")
+            .and_then(|v| v.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        anyhow::ensure!(!source.is_empty(), "{name} says not which service tells it");
         let stream = match carriage.name() {
             "EVENT_CARRIAGE_PUBLIC" | "EVENT_CARRIAGE_BATCH" => "Events",
             "EVENT_CARRIAGE_PIPELINE" => "Pipeline",
             _ => continue,
         };
         let path = name.trim_start_matches("devsignal.").replace('.', "::");
-        lines.push(format!("    crate::{path} => {kind:?}, {stream};\n"));
+        lines.push(format!("    crate::{path} => {kind:?}, {stream}, {source:?};\n"));
     }
     lines.sort();
     Ok(format!("bus_events! {{\n{}}}\n", lines.concat()))

@@ -91,14 +91,7 @@ pub enum EnvelopeError {
 
 impl Envelope {
     /// Wraps `event`. Internal events are compressed, public ones are plain, so that partners need no codec.
-    pub fn wrap<E: Event>(
-        event: &E,
-        id: EventId,
-        org: OrgId,
-        about: String,
-        source: &str,
-        time: Timestamp,
-    ) -> Self {
+    pub fn wrap<E: Event>(event: &E, id: EventId, org: OrgId, about: String, time: Timestamp) -> Self {
         let plain = event.encode_to_vec();
         let (encoding, payload) = match E::STREAM {
             crate::StreamKind::Events => (Encoding::Identity, plain),
@@ -111,7 +104,7 @@ impl Envelope {
             id,
             subject: Subject::of::<E>(org),
             about,
-            source: source.to_owned(),
+            source: E::SOURCE.to_owned(),
             time,
             traceparent: None,
             encoding,
@@ -222,14 +215,7 @@ mod tests {
         };
         let org = OrgId(Uuid::from_u128(2));
         let time = Timestamp::from_second(1_700_000_000).unwrap();
-        let envelope = Envelope::wrap(
-            &event,
-            EventId(Uuid::from_u128(4)),
-            org,
-            "b".into(),
-            "signal-ingest",
-            time,
-        );
+        let envelope = Envelope::wrap(&event, EventId(Uuid::from_u128(4)), org, "b".into(), time);
         (event, envelope)
     }
 

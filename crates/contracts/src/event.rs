@@ -37,14 +37,33 @@ pub trait Event: prost::Message + Default {
     const TYPE: &'static str;
     /// Where it is kept.
     const STREAM: StreamKind;
+    /// The service that tells it; also `ce-source`.
+    const SOURCE: &'static str;
+}
+
+/// What travels on the bus, as a row of the table of all events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// `<object>.<action>`.
+    pub kind: &'static str,
+    /// Where it is kept.
+    pub stream: StreamKind,
+    /// The service that tells it.
+    pub source: &'static str,
 }
 
 macro_rules! bus_events {
-    ($($message:ty => $type:literal, $stream:ident;)*) => {
+    ($($message:ty => $type:literal, $stream:ident, $source:literal;)*) => {
         $(impl Event for $message {
             const TYPE: &'static str = $type;
             const STREAM: StreamKind = StreamKind::$stream;
+            const SOURCE: &'static str = $source;
         })*
+
+        /// Everything that travels on the bus.
+        pub const TOLD: &[Told] = &[
+            $(Told { kind: $type, stream: StreamKind::$stream, source: $source },)*
+        ];
 
         /// The known event of this type, and the stream that keeps it.
         #[must_use]
@@ -127,6 +146,11 @@ mod tests {
         );
         assert_eq!(type_of("deal.closed"), Some(("deal.closed", StreamKind::Events)));
         assert_eq!(type_of("signal.received"), None, "carried by signals.recorded");
+        let score = TOLD
+            .iter()
+            .find(|told| told.kind == "account.score_changed")
+            .unwrap();
+        assert_eq!((score.stream, score.source), (StreamKind::Events, "scoring"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod event;
 mod rules;
 
 pub use envelope::{Encoding, Envelope, EnvelopeError, header};
-pub use event::{Event, StreamKind, Subject, SubjectError, filter_all_orgs, type_of};
+pub use event::{Event, StreamKind, Subject, SubjectError, TOLD, Told, filter_all_orgs, type_of};
 
 /// The encoded `FileDescriptorSet` of everything in `proto/`, with comments and the extensions of options.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -23,6 +23,22 @@ mod wire_objects;
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "crm";
 
+/// What the service does with the broker.
+pub const LOGIN: eventbus::Login = eventbus::Login {
+    service: SERVICE,
+    consumes: &[
+        "contact.identified",
+        "account.discovered",
+        "identity.merged",
+        "identity.account_linked",
+        "identity.account_merged",
+        "signals.recorded",
+        "account.expansion_signal",
+        "account.score_changed",
+    ],
+    serves_partners: false,
+};
+
 /// The service's schema in the database.
 pub const SCHEMA: &str = "crm";
 

@@ -22,6 +22,8 @@ pub enum Command {
     Doctor(DataDir),
     /// Create roles and schemas and run all migrations (for installations with a Postgres of their own)
     Migrate(MigrateArgs),
+    /// Print accounts, logins and permissions for the configuration of a nats-server of one's own
+    BrokerConfig(BrokerConfigArgs),
     /// Fill the organization with a deterministic demo: 52 companies, 300 developers, 20,000 signals over 90 days
     Seed(SeedArgs),
     /// Send signals from a file of JSON lines
@@ -86,6 +88,14 @@ pub struct MigrateArgs {
     /// Folder of the services' settings, `<service>.toml` each; their environment counts too
     #[arg(long)]
     pub config_dir: Option<PathBuf>,
+}
+
+/// `devsignal broker-config`.
+#[derive(Debug, Args)]
+pub struct BrokerConfigArgs {
+    /// Public account key (`A…`) of the seed in the gateway's `partners.issuer_seed`; without it partners are not let in
+    #[arg(long, value_name = "KEY")]
+    pub partners_issuer: Option<String>,
 }
 
 /// `devsignal seed`.

@@ -3,6 +3,7 @@
 //!
 //! Owns: composition and the command line. Must not: hold any rule of a service.
 
+pub mod broker;
 pub mod cli;
 mod client;
 mod commands;
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => Box::pin(up::run(args)).await,
         Command::Doctor(args) => commands::doctor::run(&args).await,
         Command::Migrate(args) => commands::migrate::run(&args).await,
+        Command::BrokerConfig(args) => commands::broker_config::run(&args),
         Command::Seed(args) => commands::seed::run(&args).await,
         Command::Ingest(args) => commands::ingest::run(&args).await,
         Command::Tail(args) => commands::tail::run(&args).await,

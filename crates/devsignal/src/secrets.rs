@@ -8,6 +8,9 @@ use eventbus::partners::IssuerKey;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
+use crate::broker::LOGINS;
+use crate::wiring::SCHEMAS;
+
 /// The document `secrets.json`. Losing it means losing what is sealed with it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +25,9 @@ pub struct Secrets {
     pub sealing_key: String,
     /// Key that authenticates stream cursors (32 bytes, base64).
     pub cursor_key: String,
+    /// Password of each service's login at the broker, by service.
+    #[serde(default)]
+    pub broker: BTreeMap<String, String>,
     /// Seed of the key that vouches for partners at the broker.
     #[serde(default = "issuer")]
     pub nats_issuer: String,
@@ -55,19 +61,23 @@ impl Secrets {
     }
 
     /// Reads the secrets, or makes them at the first start.
-    pub fn read_or_make(data_dir: &Path, schemas: &[&str]) -> anyhow::Result<Self> {
+    pub fn read_or_make(data_dir: &Path) -> anyhow::Result<Self> {
         let mut secrets = if data_dir.join("secrets.json").exists() {
             Self::read(data_dir)?
         } else {
             Self::make()
         };
-        for schema in schemas {
+        for schema in SCHEMAS {
             for role in ["owner", "app", "pipeline"] {
                 secrets
                     .database
                     .entry(format!("{schema}_{role}"))
                     .or_insert_with(password);
             }
+        }
+        for login in LOGINS {
+            let password_of = secrets.broker.entry(login.service.to_owned());
+            password_of.or_insert_with(password);
         }
         secrets.write(data_dir)?;
         Ok(secrets)
@@ -87,6 +97,7 @@ impl Secrets {
         let pair = rpc::KeyPair::generate();
         Self {
             database: BTreeMap::new(),
+            broker: BTreeMap::new(),
             principal_key: pair.private.expose().clone(),
             principal_public_key: pair.public,
             sealing_key: key(),

@@ -41,10 +41,10 @@ pub struct Wiring {
     pub postgres_host: String,
     /// Port of Postgres.
     pub postgres_port: u16,
-    /// URL of nats-server with its login.
+    /// URL of nats-server, without a login: each service has its own.
     pub nats_url: String,
-    /// What partners connect to, and the broker's system account with its login; `None` where it takes no partners.
-    pub partner_urls: Option<(String, String)>,
+    /// The same with the login of the broker's system account.
+    pub nats_system_url: String,
     /// The installation's secrets.
     pub secrets: Secrets,
     /// gRPC of signal-ingest.
@@ -71,7 +71,12 @@ impl Wiring {
     pub fn overrides(&self, service: &str) -> Value {
         let mut all = json!({
             "database": database((&self.postgres_host, self.postgres_port), &self.secrets, &service.replace('-', "_")),
-            "bus": {"url": self.nats_url, "client_name": service},
+            "bus": {
+                "url": self.nats_url,
+                "user": service,
+                "password": self.secrets.broker.get(service).cloned().unwrap_or_default(),
+                "client_name": service,
+            },
         });
         if let Some(at) = self.admin.get(service) {
             all["admin"] = json!({"listen": at.to_string()});
@@ -90,7 +95,12 @@ impl Wiring {
                 "security": {"signing_key": self.secrets.principal_key, "secret_key": self.secrets.cursor_key},
                 // One machine is for development: receivers of webhooks are there too.
                 "webhooks": {"client": {"dangerous_allow_http": true, "dangerous_allow_private_addresses": true}},
-                "partners": self.partners(),
+                "partners": {
+                    "enabled": true,
+                    "issuer_seed": self.secrets.nats_issuer,
+                    "public_url": self.nats_url,
+                    "system_url": self.nats_system_url,
+                },
             }),
             "signal-ingest" => json!({
                 "grpc": {"listen": self.signal_ingest.to_string()},
@@ -115,18 +125,6 @@ impl Wiring {
             all["mail"] = json!({"transport": "directory", "directory": directory, "links": links});
         }
         all
-    }
-
-    fn partners(&self) -> Value {
-        let Some((public, system)) = &self.partner_urls else {
-            return json!({});
-        };
-        json!({
-            "enabled": true,
-            "issuer_seed": self.secrets.nats_issuer,
-            "public_url": public,
-            "system_url": system,
-        })
     }
 
     /// The same as environment variables: `DEVSIGNAL_<SERVICE>__SECTION__KEY`.

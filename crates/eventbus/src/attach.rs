@@ -18,9 +18,16 @@ pub(crate) async fn attach(bus: &Bus, stream: &str, wanted: pull::Config) -> Res
 
 /// What a durable consumer with these limits looks like. It begins at the start of the stream: a consumer that was lost
 /// sees everything again, which the inbox (kept longer than the stream) makes harmless.
-pub(crate) fn durable_config(durable: &str, filters: Vec<String>) -> pull::Config {
+///
+/// A single filter is part of the request's subject, so that a login's permissions can hold it.
+pub(crate) fn durable_config(durable: &str, mut filters: Vec<String>) -> pull::Config {
+    let filter_subject = match filters.len() {
+        1 => filters.remove(0),
+        _ => String::new(),
+    };
     pull::Config {
         durable_name: Some(durable.to_owned()),
+        filter_subject,
         filter_subjects: filters,
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
@@ -65,6 +72,9 @@ fn same(found: &consumer::Config, wanted: &pull::Config) -> bool {
         filters.push(found.filter_subject.clone());
     }
     let mut expected = wanted.filter_subjects.clone();
+    if !wanted.filter_subject.is_empty() {
+        expected.push(wanted.filter_subject.clone());
+    }
     filters.sort();
     expected.sort();
     filters == expected

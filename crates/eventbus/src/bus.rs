@@ -18,8 +18,8 @@ use telemetry::Metrics;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    BusError, BusSettings, Tail, TailFilter, TailStart, metrics::BusMetrics, names::Names, streams, tail,
-    time,
+    BusError, BusSettings, Tail, TailFilter, TailStart, login::inbox_prefix, metrics::BusMetrics,
+    names::Names, streams, tail, time,
 };
 
 /// The broker closes a silent connection's other end after three of these.
@@ -207,6 +207,7 @@ async fn open(settings: &BusSettings, metrics: &BusMetrics, look: &Arc<Notify>) 
     let (metrics, look) = (metrics.clone(), Arc::clone(look));
     let mut options = ConnectOptions::new()
         .name(&settings.client_name)
+        .custom_inbox_prefix(inbox_prefix(&settings.client_name))
         .ping_interval(PING_INTERVAL)
         .request_timeout(Some(REQUEST_TIMEOUT))
         .connection_timeout(CONNECT_TIMEOUT)

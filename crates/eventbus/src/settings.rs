@@ -14,7 +14,7 @@ pub struct BusSettings {
     pub user: String,
     /// Password of the user.
     pub password: Secret<String>,
-    /// Name of this client in the broker's lists: the service's.
+    /// Name of this client in the broker's lists, and of its inbox: the service's. Letters, digits, dashes and underscores.
     pub client_name: String,
     /// Put before every subject and stream name, so that tests can share a broker; empty in production.
     /// Letters, digits and dashes.
@@ -100,6 +100,13 @@ impl Validate for BusSettings {
             .all(|c| c.is_ascii_alphanumeric() || c == '-')
         {
             return refuse("namespace", "only letters, digits and dashes are allowed");
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.client_name.is_empty() || !self.client_name.chars().all(plain) {
+            return refuse(
+                "client_name",
+                "only letters, digits, dashes and underscores are allowed",
+            );
         }
         if ![1, 3, 5].contains(&self.replicas) {
             return refuse("replicas", "it must be 1, 3 or 5");

@@ -68,5 +68,12 @@ pub fn graphql_schema(settings: &Settings) -> Result<String, StartError> {
 /// The gateway's schema.
 pub const SCHEMA: &str = "gateway";
 
+/// What the service does with the broker.
+pub const LOGIN: eventbus::Login = eventbus::Login {
+    service: SCHEMA,
+    consumes: &[],
+    serves_partners: true,
+};
+
 /// The gateway's migrations.
 pub static MIGRATOR: sqlx::migrate::Migrator = store::migrator!("../../migrations/gateway");

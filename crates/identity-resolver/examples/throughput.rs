@@ -134,7 +134,7 @@ fn batches(orgs: u128, people: impl Iterator<Item = (usize, usize)>, size: usize
             let now = SystemClock.now();
             let about = batch.batch_id.clone();
             (
-                Envelope::wrap(&batch, EventId::new(&SystemIds), org, about, "signal-ingest", now),
+                Envelope::wrap(&batch, EventId::new(&SystemIds), org, about, now),
                 chunk.len(),
             )
         })

@@ -18,6 +18,13 @@ mod store;
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "identity-resolver";
 
+/// What the service does with the broker.
+pub const LOGIN: eventbus::Login = eventbus::Login {
+    service: SERVICE,
+    consumes: &["signals.accepted", "people.stated", "companies.stated"],
+    serves_partners: false,
+};
+
 /// The service's schema in the database.
 pub const SCHEMA: &str = "identity_resolver";
 

@@ -22,6 +22,7 @@ mod directory;
 mod error;
 mod files;
 mod nats;
+mod nats_access;
 mod nats_config;
 mod placement;
 mod ports;
@@ -33,5 +34,6 @@ mod process;
 
 pub use binaries::{Found, nats_server, postgres_bin_dir};
 pub use error::StackError;
-pub use nats::{Nats, NatsOptions, PartnerAccess};
+pub use nats::{Nats, NatsOptions};
+pub use nats_access::{NatsAccess, NatsUser, PartnerAccess, Password};
 pub use postgres::{Postgres, PostgresOptions};

@@ -15,7 +15,8 @@ use crate::{
     StackError, binaries,
     directory::Owned,
     files,
-    nats_config::{self, Identity, SYSTEM_USER, USER},
+    nats_access::{NatsAccess, NatsUser, OPERATOR, PartnerAccess, Password, SYSTEM_USER},
+    nats_config::{self, Identity},
     ports, proc_table,
     process::{Launch, Supervised},
 };
@@ -49,17 +50,10 @@ pub struct NatsOptions {
     pub max_file_store_bytes: u64,
     /// Most bytes of all memory streams together.
     pub max_memory_store_bytes: u64,
-    /// Lets partners in, whom somebody else vouches for; `None` knows our own user only.
+    /// Logins beside the one that may say everything.
+    pub users: Vec<NatsUser>,
+    /// Lets partners in, whom somebody else vouches for; `None` knows our own users only.
     pub partners: Option<PartnerAccess>,
-}
-
-/// Partners have an account of their own and reach nothing but consumers of one stream.
-#[derive(Debug, Clone)]
-pub struct PartnerAccess {
-    /// Public account key (`A…`) of who answers for partners.
-    pub issuer: String,
-    /// The stream's name; `*` for any, where tests share a server.
-    pub stream: String,
 }
 
 impl NatsOptions {
@@ -70,8 +64,16 @@ impl NatsOptions {
             port: None,
             max_file_store_bytes: 20 * 1024 * 1024 * 1024,
             max_memory_store_bytes: 256 * 1024 * 1024,
+            users: Vec::new(),
             partners: None,
         }
+    }
+
+    /// With these logins.
+    #[must_use]
+    pub fn with_users(mut self, users: Vec<NatsUser>) -> Self {
+        self.users = users;
+        self
     }
 
     /// With partners, whom the holder of `issuer` answers for and who read `stream`.
@@ -179,8 +181,12 @@ impl Nats {
             &Identity {
                 server_name: &self.server_name(),
                 port: self.port,
-                password: &self.password,
-                system_password: &self.system_password,
+                access: NatsAccess {
+                    operator: Password::Text(self.password.clone()),
+                    system: Password::Text(self.system_password.clone()),
+                    users: &self.options.users,
+                    partners: self.options.partners.as_ref(),
+                },
             },
             &self.store_dir(),
             &pid_path(&self.data_dir),
@@ -220,20 +226,25 @@ impl Nats {
         })
     }
 
-    /// The URL with user and password.
+    /// The URL without a login.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("nats://{USER}:{}@127.0.0.1:{}", self.password, self.port)
+    pub fn address(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// The URL with the login of the system account; `None` where there is none.
+    /// The URL with the login that may say everything in our account.
     #[must_use]
-    pub fn system_url(&self) -> Option<String> {
-        self.options.partners.as_ref()?;
-        Some(format!(
+    pub fn url(&self) -> String {
+        format!("nats://{OPERATOR}:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    /// The URL with the login of the system account.
+    #[must_use]
+    pub fn system_url(&self) -> String {
+        format!(
             "nats://{SYSTEM_USER}:{}@127.0.0.1:{}",
             self.system_password, self.port
-        ))
+        )
     }
 
     /// The TCP port on 127.0.0.1.

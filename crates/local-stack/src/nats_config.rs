@@ -2,30 +2,19 @@
 
 use std::path::Path;
 
-use crate::{NatsOptions, PartnerAccess, StackError};
-
-/// Accounts: the server's own, ours, and the partners'.
-const SYSTEM: &str = "SYS";
-const OWN: &str = "DEVSIGNAL";
-const PARTNERS: &str = "PARTNERS";
-
-/// The user of our services.
-pub(crate) const USER: &str = "devsignal";
-/// The user of the system account, where there is one.
-pub(crate) const SYSTEM_USER: &str = "system";
+use crate::{NatsAccess, NatsOptions, StackError};
 
 /// What makes one server different from another.
 pub(crate) struct Identity<'a> {
     pub(crate) server_name: &'a str,
     pub(crate) port: u16,
-    pub(crate) password: &'a str,
-    pub(crate) system_password: &'a str,
+    pub(crate) access: NatsAccess<'a>,
 }
 
 /// The whole of `nats.conf`.
 ///
 /// # Errors
-/// [`StackError::Setting`] when a path could break out of its line.
+/// [`StackError::Setting`] when a path or a login could break out of its line.
 pub(crate) fn render(
     options: &NatsOptions,
     identity: &Identity<'_>,
@@ -39,10 +28,7 @@ pub(crate) fn render(
     let Identity {
         server_name, port, ..
     } = identity;
-    let access = match &options.partners {
-        Some(partners) => with_partners(partners, identity)?,
-        None => alone(identity),
-    };
+    let access = identity.access.render()?;
     Ok(format!(
         "\
 # Written by DevSignal at every start; edits are lost.
@@ -69,97 +55,6 @@ jetstream {{
     ))
 }
 
-fn alone(identity: &Identity<'_>) -> String {
-    let password = identity.password;
-    format!(
-        "\
-# Everybody has a password; there is no anonymous user.
-authorization {{
-  user: \"{USER}\"
-  password: \"{password}\"
-}}
-"
-    )
-}
-
-/// Partners are in an account of their own: what they ask of JetStream crosses into ours only by the three exports, and
-/// what is answered crosses back under names that the server makes, so that no reply reaches a subject of ours. Who
-/// they are, and which consumers each may use, is asked of the gateway.
-fn with_partners(partners: &PartnerAccess, identity: &Identity<'_>) -> Result<String, StackError> {
-    let plain = |name: &str, text: &str, more: &str| {
-        if text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-            && !text.is_empty()
-        {
-            return Ok(());
-        }
-        Err(StackError::Setting {
-            name: name.to_owned(),
-            reason: "only letters and digits are allowed",
-        })
-    };
-    let PartnerAccess { issuer, stream } = partners;
-    plain("issuer", issuer, "")?;
-    plain("stream", stream, "*_-")?;
-    let Identity {
-        password,
-        system_password,
-        ..
-    } = identity;
-    // `$JS.API.>` exists in every account and would answer too, that JetStream is not there: partners ask under a
-    // prefix of their own, which their clients know as a domain.
-    let services = [
-        (
-            format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"),
-            ", response_type: stream",
-        ),
-        (format!("$JS.API.CONSUMER.INFO.{stream}.*"), ""),
-        (format!("$JS.ACK.{stream}.>"), ""),
-    ];
-    let exports: String = services
-        .iter()
-        .map(|(subject, more)| format!("      {{service: \"{subject}\"{more}, accounts: [{PARTNERS}]}}\n"))
-        .collect();
-    let imports: String = services
-        .iter()
-        .map(|(subject, _)| {
-            let to = subject.replace("$JS.API.", &format!("$JS.{OWN}.API."));
-            format!("      {{service: {{account: {OWN}, subject: \"{subject}\"}}, to: \"{to}\"}}\n")
-        })
-        .collect();
-    Ok(format!(
-        "\
-system_account: {SYSTEM}
-accounts {{
-  {SYSTEM} {{
-    users: [{{user: \"{SYSTEM_USER}\", password: \"{system_password}\"}}]
-  }}
-  {OWN} {{
-    jetstream: enabled
-    users: [{{user: \"{USER}\", password: \"{password}\"}}]
-    exports: [
-{exports}    ]
-  }}
-  {PARTNERS} {{
-    imports: [
-{imports}    ]
-  }}
-}}
-
-# Everybody but our own users is asked of the gateway; there is no anonymous user.
-authorization {{
-  timeout: 5
-  auth_callout {{
-    issuer: {issuer}
-    account: {OWN}
-    auth_users: [\"{USER}\", \"{SYSTEM_USER}\"]
-  }}
-}}
-"
-    ))
-}
-
 /// A path in the quotes of the configuration format, which knows escapes but none for paths' sake.
 fn quoted(name: &str, path: &Path) -> Result<String, StackError> {
     let refuse = |reason| StackError::Setting {
@@ -180,25 +75,18 @@ fn quoted(name: &str, path: &Path) -> Result<String, StackError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Password;
 
     fn identity() -> Identity<'static> {
         Identity {
             server_name: "n",
             port: 1,
-            password: "p",
-            system_password: "s",
-        }
-    }
-
-    #[test]
-    fn an_issuer_or_stream_cannot_smuggle_in_a_setting() {
-        for (issuer, stream) in [("A }", "EVENTS"), ("", "EVENTS"), ("AB", "E\"\n"), ("AB", "E >")] {
-            let options = NatsOptions::new("/data").with_partners(issuer, stream);
-            let text = render(&options, &identity(), Path::new("/a"), Path::new("/pid"));
-            assert!(
-                matches!(text, Err(StackError::Setting { .. })),
-                "{issuer:?} {stream:?}"
-            );
+            access: NatsAccess {
+                operator: Password::Text("p".into()),
+                system: Password::Text("s".into()),
+                users: &[],
+                partners: None,
+            },
         }
     }
 

@@ -67,7 +67,7 @@ fn batch(org: OrgId, shape: (usize, usize), size: usize, n: usize, at: Timestamp
         organization_id: org.to_string(),
         signals: signals.collect(),
     };
-    Envelope::wrap(&event, EventId(id), org, id.to_string(), "bench", at)
+    Envelope::wrap(&event, EventId(id), org, id.to_string(), at)
 }
 
 #[tokio::main]

@@ -18,6 +18,21 @@ pub mod worker;
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "scoring";
 
+/// What the service does with the broker.
+pub const LOGIN: eventbus::Login = eventbus::Login {
+    service: SERVICE,
+    consumes: &[
+        "signals.recorded",
+        "identity.merged",
+        "identity.account_linked",
+        "contact.identified",
+        "account.discovered",
+        "account.created",
+        "account.updated",
+    ],
+    serves_partners: false,
+};
+
 /// The service's schema in the database.
 pub const SCHEMA: &str = "scoring";
 

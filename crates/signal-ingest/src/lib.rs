@@ -19,6 +19,13 @@ pub mod store;
 /// The service's name: in events, logs and metrics.
 pub const SERVICE: &str = "signal-ingest";
 
+/// What the service does with the broker.
+pub const LOGIN: eventbus::Login = eventbus::Login {
+    service: SERVICE,
+    consumes: &["signals.resolved", "identity.merged", "identity.account_linked"],
+    serves_partners: false,
+};
+
 /// The service's schema in the database.
 pub const SCHEMA: &str = "signal_ingest";
 

@@ -17,7 +17,7 @@ use crate::domain::deal::{Deal, Move, Status};
 use crate::domain::extras::Object;
 use crate::domain::search::Document;
 use crate::error::CrmError;
-use crate::{SERVICE, wire};
+use crate::wire;
 
 /// What identity-resolver needs, also of imports that nobody else is told of.
 const INTERNAL: [&str; 2] = [crm::PeopleStated::TYPE, crm::CompaniesStated::TYPE];
@@ -314,7 +314,7 @@ impl Records {
         if self.quiet && !INTERNAL.contains(&E::TYPE) {
             return Ok(());
         }
-        let envelope = Envelope::wrap(event, EventId::new(&*self.ids), scope.org(), about, SERVICE, at);
+        let envelope = Envelope::wrap(event, EventId::new(&*self.ids), scope.org(), about, at);
         eventbus::enqueue(tx, &envelope).await?;
         Ok(())
     }

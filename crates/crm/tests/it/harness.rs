@@ -254,7 +254,7 @@ pub fn new_org() -> OrgId {
 }
 
 pub fn wrap<E: Event>(org: OrgId, event: &E, at: Timestamp) -> Envelope {
-    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), "test", at)
+    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), at)
 }
 
 pub fn identity(kind: &str, value: &str) -> Identity {

@@ -1,5 +1,6 @@
 //! The commands beside `up`, one file each.
 
+pub mod broker_config;
 pub mod dead_letters;
 pub mod doctor;
 pub mod ingest;

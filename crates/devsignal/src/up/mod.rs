@@ -18,7 +18,6 @@ use telemetry::{Metrics, TelemetryConfig};
 use crate::cli::UpArgs;
 use crate::endpoints::{self, Endpoints};
 use crate::secrets::{FirstOrganization, Secrets};
-use crate::wiring::SCHEMAS;
 use background::Background;
 use pid_file::PidFile;
 use stack::Stack;
@@ -42,8 +41,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<()> {
 
     let started = Instant::now();
     let background = Background::start()?;
-    let issuer = Secrets::read_or_make(data_dir, SCHEMAS)?.issuer()?;
-    let mut stack = Stack::start(data_dir, &issuer, &lifecycle).await?;
+    let secrets = Secrets::read_or_make(data_dir)?;
+    let mut stack = Stack::start(data_dir, &secrets, &lifecycle).await?;
     let serving = serve(&args, data_dir, &stack, &lifecycle, &background, started);
     let outcome = match Box::pin(serving).await {
         Ok(()) => stack.supervise(&lifecycle).await,
@@ -67,7 +66,7 @@ async fn serve(
     background: &Background,
     started: Instant,
 ) -> anyhow::Result<()> {
-    let mut secrets = Secrets::read_or_make(data_dir, SCHEMAS)?;
+    let mut secrets = Secrets::read_or_make(data_dir)?;
     let metrics = Metrics::new("devsignal");
     let plan = services::Plan::new(args, stack, &secrets).await?;
     crate::complain("preparing databases");
@@ -84,7 +83,7 @@ async fn serve(
     let endpoints = Endpoints {
         http: running.http.clone(),
         grpc: running.grpc.clone(),
-        nats: stack.nats_url(),
+        nats: stack.nats().url(),
         postgres: stack.postgres_url(),
         metrics: running.metrics.clone(),
         org_id: first.org_id,

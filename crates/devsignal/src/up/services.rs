@@ -250,8 +250,8 @@ impl Listeners {
         Ok(Wiring {
             postgres_host: stack.postgres_socket(),
             postgres_port: stack.postgres_port(),
-            nats_url: stack.nats_url(),
-            partner_urls: Some(stack.partner_urls()),
+            nats_url: stack.nats().address(),
+            nats_system_url: stack.nats().system_url(),
             secrets: secrets.clone(),
             signal_ingest: self.signal_ingest.local_addr()?,
             identity_resolver: self.identity_resolver.local_addr()?,

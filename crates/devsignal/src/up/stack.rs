@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use eventbus::partners::IssuerKey;
 use lifecycle::Lifecycle;
-use local_stack::{Nats, NatsOptions, Postgres, PostgresOptions};
+use local_stack::{Nats, Postgres, PostgresOptions};
+
+use crate::broker;
+use crate::secrets::Secrets;
 
 /// Both servers, running.
 #[derive(Debug)]
@@ -14,9 +16,9 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts both; the broker asks the holder of `issuer` about partners. Must be called from the main task: the servers
+    /// Starts both, with the logins of `secrets`. Must be called from the main task: the servers
     /// end with the thread that started them.
-    pub async fn start(data_dir: &Path, issuer: &IssuerKey, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    pub async fn start(data_dir: &Path, secrets: &Secrets, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         crate::complain("starting Postgres");
         let mut postgres = Postgres::start(PostgresOptions::new(data_dir.join("postgres"))).await?;
         if lifecycle.readiness().shutting_down {
@@ -24,15 +26,18 @@ impl Stack {
             anyhow::bail!("stopped while starting");
         }
         crate::complain("starting nats-server");
-        let options = NatsOptions::new(data_dir.join("nats")).with_partners(issuer.public(), "EVENTS");
-        let nats = match Nats::start(options).await {
+        let nats = match Self::start_nats(data_dir, secrets).await {
             Ok(nats) => nats,
             Err(error) => {
                 postgres.stop().await?;
-                return Err(error.into());
+                return Err(error);
             }
         };
         Ok(Self { postgres, nats })
+    }
+
+    async fn start_nats(data_dir: &Path, secrets: &Secrets) -> anyhow::Result<Nats> {
+        Ok(Nats::start(broker::options(data_dir, secrets)?).await?)
     }
 
     /// URL of Postgres with the superuser's login.
@@ -55,15 +60,9 @@ impl Stack {
         self.postgres.port()
     }
 
-    /// URL of nats-server with its login.
-    pub fn nats_url(&self) -> String {
-        self.nats.url()
-    }
-
-    /// What partners connect to, and the broker's system account with its login.
-    pub fn partner_urls(&self) -> (String, String) {
-        let public = format!("nats://127.0.0.1:{}", self.nats.port());
-        (public, self.nats.system_url().unwrap_or_default())
+    /// nats-server.
+    pub fn nats(&self) -> &Nats {
+        &self.nats
     }
 
     /// Starts a server again that ended by itself, until `lifecycle` stops. The services wait meanwhile, as they would in

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use devsignal::secrets::Secrets;
-use devsignal::wiring::{DATABASE, SCHEMAS, SERVICES, Wiring};
-use local_stack::{Nats, NatsOptions, Postgres, PostgresOptions};
+use devsignal::wiring::{DATABASE, SERVICES, Wiring};
+use local_stack::{Nats, Postgres, PostgresOptions};
 use sqlx::{Connection as _, PgConnection};
 use test_kit::wait_for;
 
@@ -51,12 +51,10 @@ impl Cluster {
         let mut options = PostgresOptions::new(folder.path().join("postgres"));
         // A SIGKILL is survived without it.
         options.durable = false;
-        let secrets = Secrets::read_or_make(folder.path(), SCHEMAS)?;
-        let issuer = secrets.issuer()?;
-        let broker = NatsOptions::new(folder.path().join("nats")).with_partners(issuer.public(), "EVENTS");
+        let secrets = Secrets::read_or_make(folder.path())?;
+        let broker = devsignal::broker::options(folder.path(), &secrets)?;
         let (postgres, nats) = tokio::join!(Postgres::start(options), Nats::start(broker));
         let (postgres, nats) = (postgres?, nats?);
-        let system_url = nats.system_url().context("the broker has no system account")?;
         let [
             signal_ingest,
             identity_resolver,
@@ -69,8 +67,8 @@ impl Cluster {
         let wiring = Wiring {
             postgres_host: "127.0.0.1".to_owned(),
             postgres_port: postgres.port(),
-            nats_url: nats.url(),
-            partner_urls: Some((format!("nats://127.0.0.1:{}", nats.port()), system_url)),
+            nats_url: nats.address(),
+            nats_system_url: nats.system_url(),
             secrets,
             signal_ingest,
             identity_resolver,
@@ -136,6 +134,12 @@ impl Cluster {
     /// Sets a variable of the services' environment, for those that start from now on.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.settings.push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// URL of nats-server with the login that may say everything.
+    #[must_use]
+    pub fn nats_operator_url(&self) -> String {
+        self.nats.url()
     }
 
     /// SIGKILL to nats-server.

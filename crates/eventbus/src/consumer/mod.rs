@@ -20,6 +20,8 @@ use lifecycle::{Backoff, Lifecycle, OnExit, Phase};
 use store::Stores;
 use telemetry::Metrics;
 
+pub(crate) use sweep::sweep_of;
+
 pub use spec::{ConsumerSpec, Delivery, Handler, HandlerError};
 
 use crate::{Bus, BusError, bus::Registered, metrics::ConsumerMetrics};

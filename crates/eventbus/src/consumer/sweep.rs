@@ -32,6 +32,11 @@ struct Advisory {
     reason: Option<String>,
 }
 
+/// Name of the consumer that collects what the broker gave up on for `durable`.
+pub(crate) fn sweep_of(durable: &str) -> String {
+    format!("sweep_{durable}")
+}
+
 /// Follows the advisories about this consumer until shutdown. Replicas share the work.
 pub(crate) async fn run<H: Handler>(worker: Arc<Worker<H>>, shutdown: Shutdown) -> Result<(), TaskError> {
     let mut epochs = worker.bus.epochs();
@@ -67,7 +72,7 @@ pub(crate) async fn run<H: Handler>(worker: Arc<Worker<H>>, shutdown: Shutdown) 
 impl<H: Handler> Worker<H> {
     async fn attach_sweep(&self) -> Result<Puller, crate::BusError> {
         let names = self.bus.names();
-        let durable = format!("sweep_{}", self.durable);
+        let durable = sweep_of(&self.durable);
         let mut config = attach::durable_config(&durable, names.advisories_of(self.stream, &self.durable));
         config.ack_wait = ACK_WAIT;
         config.max_ack_pending = 16;

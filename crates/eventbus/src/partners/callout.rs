@@ -17,7 +17,8 @@ use super::key::IssuerKey;
 use super::watch::Counts;
 use crate::Bus;
 
-const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+/// Where the broker asks who somebody is.
+pub(crate) const QUESTIONS: &str = "$SYS.REQ.USER.AUTH";
 const GROUP: &str = "devsignal-partners";
 /// Questions worked on at the same time: each is one short query.
 const AT_ONCE: usize = 32;
@@ -37,7 +38,7 @@ impl<D: Directory> Callout<D> {
         let questions = self
             .bus
             .client()
-            .queue_subscribe(SUBJECT, GROUP.to_owned())
+            .queue_subscribe(QUESTIONS, GROUP.to_owned())
             .await?;
         let answering = questions.for_each_concurrent(AT_ONCE, |message| self.answer(message));
         tokio::select! {

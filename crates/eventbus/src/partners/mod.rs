@@ -20,6 +20,7 @@ use std::sync::Arc;
 use lifecycle::{Lifecycle, OnExit, Phase};
 use tokio::sync::Notify;
 
+pub(crate) use callout::QUESTIONS;
 pub use consumers::{ConsumerState, DOMAIN, PartnerConsumer};
 pub use directory::{Directory, Grant};
 pub use key::{IssuerKey, KeyProblem};

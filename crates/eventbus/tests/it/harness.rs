@@ -277,13 +277,13 @@ pub fn contact_of(org: OrgId, about: &str) -> Envelope {
         ..Default::default()
     };
     let about = about.to_owned();
-    Envelope::wrap(&message, EventId::new(&SystemIds), org, about, SERVICE, now())
+    Envelope::wrap(&message, EventId::new(&SystemIds), org, about, now())
 }
 
 /// An event of an object of its own, with this message.
 pub fn event<E: Event>(org: OrgId, message: &E) -> Envelope {
     let about = SystemIds.next().to_string();
-    Envelope::wrap(message, EventId::new(&SystemIds), org, about, SERVICE, now())
+    Envelope::wrap(message, EventId::new(&SystemIds), org, about, now())
 }
 
 pub fn contacts(org: OrgId, count: usize) -> Vec<Envelope> {

@@ -80,7 +80,7 @@ impl World {
         let bus = Bus::connect(&settings, &life, &metrics).await.unwrap();
         let settings = PartnerSettings {
             enabled: true,
-            system_url: Secret::new(nats.system_url().unwrap()),
+            system_url: Secret::new(nats.system_url()),
             issuer_seed: key.seed(),
             ..PartnerSettings::default()
         };

@@ -111,14 +111,7 @@ impl System {
                 let event = AccountDeleted {
                     account_id: id.to_string(),
                 };
-                Envelope::wrap(
-                    &event,
-                    EventId(id),
-                    of.id,
-                    id.to_string(),
-                    "bench",
-                    SystemClock.now(),
-                )
+                Envelope::wrap(&event, EventId(id), of.id, id.to_string(), SystemClock.now())
             })
             .collect();
         for piece in envelopes.chunks(500) {

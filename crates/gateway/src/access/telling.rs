@@ -89,7 +89,7 @@ impl Api {
     async fn tell<E: Event>(&self, tx: &mut Tx, org: Uuid, event: &E, about: Uuid) -> Result<(), Fault> {
         let id = EventId::new(&*self.0.ids);
         let now = self.0.clock.now();
-        let envelope = Envelope::wrap(event, id, OrgId(org), about.to_string(), crate::SCHEMA, now);
+        let envelope = Envelope::wrap(event, id, OrgId(org), about.to_string(), now);
         eventbus::enqueue(tx, &envelope).await?;
         Ok(())
     }

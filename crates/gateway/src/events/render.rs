@@ -193,7 +193,7 @@ mod tests {
     fn wrap<E: contracts::Event>(event: &E) -> Envelope {
         let org = OrgId(Uuid::from_u128(2));
         let time = Timestamp::from_second(1_700_000_000).unwrap();
-        Envelope::wrap(event, EventId(Uuid::from_u128(4)), org, String::new(), "t", time)
+        Envelope::wrap(event, EventId(Uuid::from_u128(4)), org, String::new(), time)
     }
 
     #[test]

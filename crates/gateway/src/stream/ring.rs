@@ -271,14 +271,7 @@ mod tests {
     fn message(of: u128) -> Envelope {
         let event = ContactDeleted::default();
         let time = at(0).time;
-        Envelope::wrap(
-            &event,
-            EventId(Uuid::from_u128(9)),
-            org(of),
-            String::new(),
-            "t",
-            time,
-        )
+        Envelope::wrap(&event, EventId(Uuid::from_u128(9)), org(of), String::new(), time)
     }
 
     fn read(ring: &Ring, of: u128, next: &mut u64) -> Vec<u64> {

@@ -91,7 +91,6 @@ pub async fn publish<E: Event>(gateway: &Gateway, org: OrgId, event: &E) {
         EventId(SystemIds.next()),
         org,
         String::new(),
-        "test",
         SystemClock.now(),
     );
     let row = OutboxEvent {

@@ -26,7 +26,7 @@ async fn world() -> World {
     let partners = json!({
         "enabled": true,
         "issuer_seed": key.seed().expose(),
-        "system_url": nats.system_url().unwrap(),
+        "system_url": nats.system_url(),
         "public_url": format!("nats://127.0.0.1:{}", nats.port()),
         "max_credentials": 3,
         "max_consumers": 2,

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::resolution;
-use crate::SERVICE;
 use crate::domain::{Account, AccountKeyKind, Actor, Announcement, IdentityKey, Stated, Told};
 
 /// The events, in the order of the announcements; their ids increase in it.
@@ -59,7 +58,6 @@ impl Telling<'_> {
             EventId::new(self.ids),
             self.org,
             about.to_string(),
-            SERVICE,
             self.now,
         )
     }

@@ -6,7 +6,6 @@ use ids::{EventId, IdGen};
 use jiff::Timestamp;
 
 use super::{Accepted, resolution};
-use crate::SERVICE;
 use crate::domain::Attribution;
 
 /// The event of a batch; `attributions` are those of its signals, in their order.
@@ -23,7 +22,7 @@ pub fn resolved(batch: &Accepted, attributions: &[Attribution], now: Timestamp, 
         signals: signals.collect(),
     };
     let id = EventId::new(ids);
-    let mut envelope = Envelope::wrap(&event, id, batch.org, batch.id.to_string(), SERVICE, now);
+    let mut envelope = Envelope::wrap(&event, id, batch.org, batch.id.to_string(), now);
     envelope.traceparent.clone_from(&batch.traceparent);
     envelope
 }

@@ -186,7 +186,6 @@ pub fn accepted(org: OrgId, batch: &SignalsAccepted) -> Envelope {
         EventId::new(&SystemIds),
         org,
         batch.batch_id.clone(),
-        "signal-ingest",
         now(),
     )
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::harness::*;
 
 fn envelope<E: Event>(org: OrgId, event: &E) -> Envelope {
-    Envelope::wrap(event, EventId::new(&SystemIds), org, "x".into(), "crm", now())
+    Envelope::wrap(event, EventId::new(&SystemIds), org, "x".into(), now())
 }
 
 fn person(id: Uuid, identities: &[(&str, &str)]) -> PeopleStated {

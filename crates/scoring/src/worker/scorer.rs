@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::compute::{Computed, compute_all};
-use crate::SERVICE;
 use crate::config::ScoringSettings;
 use crate::domain::pacing::Pacing;
 use crate::error::ScoringError;
@@ -210,7 +209,7 @@ impl Scorer {
 
     fn envelope<E: Event>(&self, event: &E, of: &Finish, now: Timestamp) -> Envelope {
         let id = EventId::new(&*self.ids);
-        Envelope::wrap(event, id, OrgId(of.org), of.account.to_string(), SERVICE, now)
+        Envelope::wrap(event, id, OrgId(of.org), of.account.to_string(), now)
     }
 
     /// The stored score of an account; one that is known and not scored yet is scored now, by the same way.

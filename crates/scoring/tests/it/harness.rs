@@ -250,7 +250,7 @@ pub fn new_org() -> OrgId {
 }
 
 pub fn wrap<E: Event>(org: OrgId, event: &E, at: Timestamp) -> Envelope {
-    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), "test", at)
+    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), at)
 }
 
 pub fn batch(org: OrgId, signals: Vec<Signal>) -> events::SignalsRecorded {

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use contracts::Subject;
 use contracts::signals::v1::SignalsAccepted;
+use contracts::{Event as _, Subject};
 use ids::{BatchId, Clock, EventId, IdGen, SignalId};
 use jiff::Timestamp;
 use store::{PipelineDb, StoreError, ToSqlx as _};
@@ -17,8 +17,6 @@ use crate::domain::batch::{Batch, Packer};
 use crate::domain::time::to_micros;
 use crate::error::IngestError;
 
-/// Name of this service in events.
-pub const SOURCE: &str = "signal-ingest";
 /// A key can be taken between being looked up and being entered, and expire before it is looked up again; that it happens
 /// so often in a row is absurd.
 const LEDGER_ROUNDS: usize = 5;
@@ -115,7 +113,7 @@ async fn write(
             .map(|b| traces.get(&b.org).map(AsRef::as_ref))
             .collect::<Vec<Option<&str>>>(),
     )
-    .bind(SOURCE)
+    .bind(SignalsAccepted::SOURCE)
     .bind("zstd")
     .bind(accepted_at.to_sqlx());
     let taken: Vec<(Uuid, Uuid)> = db

@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use store::{PipelineDb, ToSqlx as _, Ts, Tx};
 use uuid::Uuid;
 
-use super::accept::SOURCE;
 use super::row;
 use crate::domain::record::{Corrections, Resolved};
 use crate::error::IngestError;
@@ -99,7 +98,7 @@ fn recorded(batch: Batch, ids: &dyn IdGen, now: Timestamp) -> Envelope {
         organization_id: batch.org.to_string(),
         signals: batch.signals.into_iter().map(Resolved::into_signal).collect(),
     };
-    Envelope::wrap(&event, EventId::new(ids), batch.org, about, SOURCE, now)
+    Envelope::wrap(&event, EventId::new(ids), batch.org, about, now)
 }
 
 /// An organization's actor; whom it was merged into, and how; that person's account, and how.

@@ -320,7 +320,7 @@ pub fn now() -> Timestamp {
 
 /// An event in its envelope.
 pub fn wrap<E: Event>(org: OrgId, event: &E) -> Envelope {
-    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), "test", now())
+    Envelope::wrap(event, EventId(new_id()), org, "about".to_owned(), now())
 }
 
 /// A resolved signal of nobody in particular.

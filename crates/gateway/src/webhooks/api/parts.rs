@@ -123,7 +123,7 @@ impl Parts {
         event: &E,
     ) -> Result<(), StoreError> {
         let id = EventId(self.ids.next());
-        let envelope = contracts::Envelope::wrap(event, id, scope.org(), webhook.to_string(), "gateway", now);
+        let envelope = contracts::Envelope::wrap(event, id, scope.org(), webhook.to_string(), now);
         eventbus::enqueue(tx, &envelope).await
     }
 }

@@ -266,6 +266,6 @@ impl Rules {
 
     fn envelope<E: Event>(&self, (org, webhook): Lane, now: Timestamp, event: &E) -> Envelope {
         let id = EventId(self.deps.ids.next());
-        Envelope::wrap(event, id, OrgId(org), webhook.to_string(), "gateway", now)
+        Envelope::wrap(event, id, OrgId(org), webhook.to_string(), now)
     }
 }

@@ -120,14 +120,7 @@ async fn publish<E: Event>(gateway: &Gateway, org: OrgId, events: &[E]) -> Vec<S
     for event in events {
         let id = EventId(SystemIds.next());
         ids.push(id.to_string());
-        envelopes.push(Envelope::wrap(
-            event,
-            id,
-            org,
-            String::new(),
-            "test",
-            SystemClock.now(),
-        ));
+        envelopes.push(Envelope::wrap(event, id, org, String::new(), SystemClock.now()));
     }
     let mut tx = gateway.stores.db.begin(&OrgScope::new(org)).await.unwrap();
     eventbus::enqueue_all(&mut tx, &envelopes).await.unwrap();
