@@ -130,7 +130,7 @@ mod tests {
             .collect();
         assert_eq!(
             events,
-            ["evt.*.account.score_changed", "evt.*.account.expansion_signal"]
+            ["evt.*.account.expansion_signal", "evt.*.account.score_changed"]
         );
         assert_eq!(permissions.subscribe, ["_INBOX_scoring.>"]);
         let create =

@@ -29,6 +29,7 @@ use crate::idempotency::Idempotency;
 use crate::ingest::{self, Ingest};
 use crate::limits::Limits;
 use crate::mail::Mailer;
+use crate::members::Members;
 use crate::metrics::{HttpMetrics, StreamMetrics, group_sizes};
 use crate::openapi;
 use crate::receiver::{self, Receiver};
@@ -233,8 +234,14 @@ fn behind(
         Arc::clone(clock),
         Arc::clone(ids),
     )?;
-    let around = (url, audit);
-    let backends = Backends::new(&settings.backends, &settings.security, Arc::clone(clock), around)?;
+    let members = Members::new(stores.db.clone(), Home::here(), contract)?;
+    let backends = Backends::new(
+        &settings.backends,
+        &settings.security,
+        Arc::clone(clock),
+        url,
+        (members, audit),
+    )?;
     let secret = settings.security.secret_bytes()?;
     let tokens = Tokens::new(&settings.token_keys(&secret), Arc::clone(clock))?;
     let throttle = Throttle::start(

@@ -13,9 +13,10 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::audit::Audit;
+use crate::audit::{Asked, Audit, Open};
 use crate::config::{BackendSettings, SecuritySettings};
 use crate::error::StartError;
+use crate::members::Members;
 
 /// Metadata key of the client's network address.
 pub const ADDRESS_KEY: &str = "devsignal-address";
@@ -25,6 +26,7 @@ pub const ADDRESS_KEY: &str = "devsignal-address";
 pub struct Backends {
     channels: Channels,
     settings: Arc<(BackendSettings, rpc::ChannelSettings)>,
+    members: Members,
     audit: Audit,
     signer: Signer,
     system: Principal,
@@ -65,7 +67,8 @@ impl Backends {
         settings: &BackendSettings,
         security: &SecuritySettings,
         clock: Arc<dyn Clock>,
-        (access_url, audit): (String, Audit),
+        access_url: String,
+        (members, audit): (Members, Audit),
     ) -> Result<Self, StartError> {
         let access = rpc::ChannelSettings {
             url: access_url,
@@ -74,6 +77,7 @@ impl Backends {
         Ok(Self {
             channels: Channels::new(settings, &access)?,
             settings: Arc::new((settings.clone(), access)),
+            members,
             audit,
             signer: Signer::new(&security.signing_key, clock)?,
             system: Principal::system("gateway"),
@@ -130,10 +134,20 @@ impl Backends {
         }
     }
 
-    /// The audit log.
-    #[must_use]
-    pub fn audit(&self) -> &Audit {
-        &self.audit
+    /// What comes before every call: whoever it names is a member, and if it is a write, it is in the audit log.
+    ///
+    /// # Errors
+    /// A write that names somebody who is no member; `unavailable` when it cannot be looked up or kept: nothing may be
+    /// changed then.
+    pub async fn admit(&self, asked: Asked<'_>) -> Result<Option<Open>, ApiError> {
+        let Asked {
+            method,
+            principal,
+            message,
+            ..
+        } = asked;
+        self.members.check(method, principal.org, message).await?;
+        self.audit.open(asked, self).await
     }
 
     /// All services by name, in the order of the pipeline.

@@ -22,6 +22,7 @@ mod idempotency;
 mod ingest;
 mod limits;
 pub mod mail;
+mod members;
 mod metrics;
 mod openapi;
 mod receiver;

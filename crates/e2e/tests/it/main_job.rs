@@ -1,7 +1,10 @@
 //! The main job: a signal in, a scored account out, and everything that is told of it on the way.
 
+use std::time::Duration;
+
 use e2e::cluster::{Api, Follower};
 use serde_json::{Value, json};
+use test_kit::wait_for;
 
 use crate::support::{cluster, counted, listed, told};
 
@@ -67,10 +70,17 @@ async fn a_single_signal_is_accepted(api: &Api) -> String {
 }
 
 async fn the_score_adds_up_and_names_its_evidence(api: &Api, account: &str, signal: &str) {
-    let score = api
-        .read(&format!("/api/v1/accounts/{account}/score"))
-        .await
-        .unwrap();
+    // The company has a score as soon as it is known, and another one when the signal is counted.
+    let score = wait_for("a score with the signal", Duration::from_secs(60), async || {
+        let path = format!("/api/v1/accounts/{account}/score");
+        let score = api.read(&path).await.unwrap();
+        let counted = score["factors"]
+            .as_array()?
+            .iter()
+            .any(|factor| factor["name"] == "user_count" && factor["evidence"]["hasData"] == true);
+        counted.then_some(score)
+    })
+    .await;
     assert_eq!(score["accountId"], account);
     for field in ["tier", "trend", "computedAt", "modelVersion"] {
         assert!(score[field].is_string(), "{field}: {score}");

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::Envelope;
 use contracts::events::v1::ContactIdentified;
+use contracts::{Envelope, Event as _};
 use eventbus::{ConsumerSpec, Delivery as _, Handler, HandlerError};
 use parking_lot::Mutex;
 use test_kit::wait_for;
@@ -195,7 +195,7 @@ async fn the_trace_of_the_producer_reaches_the_handler() {
     let envelope: Envelope = seen.lock()[0].clone();
     assert_eq!(envelope.traceparent.as_deref(), Some(traceparent));
     assert_eq!(envelope.about, told.about);
-    assert_eq!(envelope.source, SERVICE);
+    assert_eq!(envelope.source, ContactIdentified::SOURCE);
     assert_eq!(envelope.time.as_microsecond(), told.time.as_microsecond());
     assert_eq!(envelope.payload, told.payload);
     service.stop().await;

@@ -212,7 +212,7 @@ impl Shared {
             message: &message,
         };
         let backends = &self.parts.backends;
-        let Some(open) = Box::pin(backends.audit().open(asked, backends)).await? else {
+        let Some(open) = Box::pin(backends.admit(asked)).await? else {
             return send(method.channel.clone(), forwarded).await;
         };
         let answered = match send(method.channel.clone(), forwarded).await {

@@ -81,14 +81,14 @@ impl Call {
     /// # Errors
     /// What the service answered, or `unavailable`.
     pub async fn make(self, backends: &Backends) -> Result<Bytes, ApiError> {
-        let open = Asked {
+        let asked = Asked {
             method: self.path.as_str(),
             principal: &self.principal,
             request_id: &self.request_id,
             address: &self.address,
             message: &self.message,
         };
-        let open = Box::pin(backends.audit().open(open, backends)).await?;
+        let open = Box::pin(backends.admit(asked)).await?;
         let answer = Box::pin(self.tried(backends)).await;
         if let Some(open) = open {
             Box::pin(open.close(answer.as_ref().map_err(|error| error.code))).await;

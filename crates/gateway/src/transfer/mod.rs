@@ -272,7 +272,7 @@ impl Transfer {
             address: &context.address,
             message: &Bytes::from(message.encode_to_vec()),
         };
-        Box::pin(self.backends.audit().open(asked, &self.backends)).await
+        Box::pin(self.backends.admit(asked)).await
     }
 
     fn sign(

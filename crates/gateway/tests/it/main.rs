@@ -31,6 +31,7 @@ mod hooks;
 mod idempotency;
 mod ingest;
 mod mail;
+mod members;
 mod nats;
 mod people;
 mod races;
