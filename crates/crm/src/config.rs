@@ -29,6 +29,8 @@ pub struct Settings {
     pub signal_ingest: ChannelSettings,
     /// The events taken in.
     pub consumers: ConsumerSettings,
+    /// Moves of scores taken in.
+    pub scores: ScoreSettings,
     /// What is kept for how long.
     pub retention: RetentionSettings,
     /// Imports of files.
@@ -55,6 +57,16 @@ pub struct SecuritySettings {
 pub struct ConsumerSettings {
     /// Handlers at once, for each type of event.
     pub concurrency: usize,
+}
+
+/// Moves of scores: the most frequent event where many accounts are active.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSettings {
+    /// Most moves in one transaction, and in hand at once.
+    pub group_moves: usize,
+    /// The least time between the beginnings of two transactions, in milliseconds.
+    pub breath_ms: u64,
 }
 
 /// What is kept for how long.
@@ -143,6 +155,12 @@ impl Validate for Settings {
             return Err(SettingsError::invalid(
                 "consumers.concurrency",
                 "it must be from 1 to 256",
+            ));
+        }
+        if !(1..=1_024).contains(&self.scores.group_moves) {
+            return Err(SettingsError::invalid(
+                "scores.group_moves",
+                "it must be from 1 to 1024",
             ));
         }
         if !(7..=36_500).contains(&self.retention.score_changes_days) {

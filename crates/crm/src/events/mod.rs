@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use lifecycle::Lifecycle;
 use telemetry::{IntCounterVec, Metrics};
 
-use crate::config::ConsumerSettings;
+use crate::config::{ConsumerSettings, ScoreSettings};
 use crate::domain;
 use crate::error::CrmError;
 use crate::store::{Delivered, Outcome, Records};
@@ -58,6 +58,15 @@ impl Desk {
 
     /// The operation's outcome as the bus needs it.
     fn settle(&self, event: &'static str, outcome: Result<Outcome, CrmError>) -> Result<(), HandlerError> {
+        self.settle_shared(event, outcome.map_err(Arc::new))
+    }
+
+    /// The same of an operation that others share.
+    fn settle_shared(
+        &self,
+        event: &'static str,
+        outcome: Result<Outcome, Arc<CrmError>>,
+    ) -> Result<(), HandlerError> {
         match outcome {
             Ok(outcome) => {
                 let label = match outcome {
@@ -67,13 +76,18 @@ impl Desk {
                 self.deliveries.with_label_values(&[event, label]).inc();
                 Ok(())
             }
-            Err(error @ CrmError::Merge(_)) => Err(HandlerError::poison(error)),
-            // What a constraint refuses now it will refuse again.
-            Err(CrmError::Store(error)) if matches!(error.class(), Class::Check { .. }) => {
-                Err(HandlerError::poison(error))
-            }
+            Err(error) if is_final(&error) => Err(HandlerError::poison(error)),
             Err(error) => Err(HandlerError::retry(error)),
         }
+    }
+}
+
+fn is_final(error: &CrmError) -> bool {
+    match error {
+        CrmError::Merge(_) => true,
+        // What a constraint refuses now it will refuse again.
+        CrmError::Store(error) => matches!(error.class(), Class::Check { .. }),
+        _ => false,
     }
 }
 
@@ -85,10 +99,11 @@ pub fn spawn(
     desk: &Desk,
     bus: &Bus,
     stores: &Stores,
-    settings: &ConsumerSettings,
+    settings: (&ConsumerSettings, &ScoreSettings),
     lifecycle: &Lifecycle,
     metrics: &Metrics,
 ) -> Result<(), BusError> {
+    let (settings, scores) = settings;
     let parts = Parts {
         bus,
         stores,
@@ -112,7 +127,8 @@ pub fn spawn(
         account_expansion_signal::EVENT,
         AccountExpansionSignal(desk.clone()),
     )?;
-    parts.start(account_score_changed::EVENT, AccountScoreChanged(desk.clone()))
+    let rated = AccountScoreChanged::start(desk.clone(), scores, lifecycle);
+    parts.start_many(account_score_changed::EVENT, scores.group_moves, rated)
 }
 
 struct Parts<'a> {
@@ -125,7 +141,16 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn start<H: Handler>(&self, event: &'static str, handler: H) -> Result<(), BusError> {
-        let spec = ConsumerSpec::new(SERVICE, event).concurrency(self.settings.concurrency);
+        self.start_many(event, self.settings.concurrency, handler)
+    }
+
+    fn start_many<H: Handler>(
+        &self,
+        event: &'static str,
+        at_once: usize,
+        handler: H,
+    ) -> Result<(), BusError> {
+        let spec = ConsumerSpec::new(SERVICE, event).concurrency(at_once);
         spawn_consumer(
             self.bus,
             self.stores,

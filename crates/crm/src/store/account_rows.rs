@@ -162,12 +162,16 @@ pub(super) async fn lock_or_make(
         .ok_or_else(|| CrmError::Corrupt(format!("account {id} vanished")))
 }
 
+/// A number of an enum, as its column has it.
+pub(super) fn small(number: i32) -> i16 {
+    i16::try_from(number).unwrap_or_default()
+}
+
 /// Writes everything but the count of contacts, which is kept by statements of its own. The row is locked and there.
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, account: &Account) -> Result<(), CrmError> {
     let profile = &account.profile;
     let edited: Vec<&str> = account.edited.iter().map(|field| field.name()).collect();
     let score = account.score;
-    let small = |number: i32| i16::try_from(number).unwrap_or_default();
     sqlx::query(
         "UPDATE accounts SET recorded = $3, name = $4, name_key = $5, domain = $6, github_org = $7, employees = $8, \
          industry = $9, country = $10, funding_stage = $11, edited_fields = $12, learnt_revision = $13, \

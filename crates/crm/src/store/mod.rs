@@ -55,7 +55,7 @@ mod people;
 mod pipeline_rows;
 mod pipelines;
 mod progress;
-mod rate_account;
+mod rate_accounts;
 mod read;
 mod retention;
 mod search;

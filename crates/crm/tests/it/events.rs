@@ -139,3 +139,56 @@ fn consumers_are_named_as_the_bus_names_them() {
         assert_eq!(durable, format!("crm_{}", event.replace('.', "_")));
     }
 }
+
+#[tokio::test]
+async fn moves_that_come_together_share_a_transaction_and_each_has_its_effect_once() {
+    let world = World::new().await;
+    let (orgs, now) = ([new_org(), new_org()], world.clock.now());
+    let accounts: Vec<_> = (0..5).map(|_| new_id()).collect();
+    let mut envelopes = Vec::new();
+    for org in orgs {
+        for account in &accounts[1..] {
+            world
+                .tell(org, &discovered(*account, 1, &format!("{account}.example")))
+                .await;
+        }
+        // The first account was never heard of. Revisions come in any order.
+        for (index, account) in accounts.iter().enumerate() {
+            for revision in [3, 1, 4, 2] {
+                let points = i32::try_from(index).unwrap() * 10 + i32::try_from(revision).unwrap();
+                let event = scored(*account, revision, points, Trend::Rising, now);
+                envelopes.push(wrap(org, &event, now));
+            }
+        }
+    }
+    let all = envelopes.iter().chain(&envelopes).cloned();
+    let outcomes = futures::future::join_all(all.map(|envelope| world.deliver(envelope))).await;
+    for outcome in outcomes {
+        outcome.unwrap();
+    }
+    let mut admin = world.admin().await;
+    for org in orgs {
+        let scores: Vec<(uuid::Uuid, i16, i64)> =
+            sqlx::query_as("SELECT id, score, score_revision FROM accounts WHERE org_id = $1")
+                .bind(org.uuid())
+                .fetch_all(&mut admin)
+                .await
+                .unwrap();
+        assert_eq!(scores.len(), 5);
+        for (account, points, revision) in scores {
+            let index = accounts.iter().position(|id| *id == account).unwrap();
+            assert_eq!(
+                (i32::from(points), revision),
+                (i32::try_from(index).unwrap() * 10 + 4, 4)
+            );
+        }
+        let kept: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM score_changes WHERE org_id = $1 AND model_version = 'default@1'",
+        )
+        .bind(org.uuid())
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+        assert_eq!(kept, 20);
+    }
+}

@@ -31,6 +31,7 @@ pub struct World {
     pub stores: TestStores,
     pub records: Records,
     pub desk: on::Desk,
+    rated: on::AccountScoreChanged,
     pub clock: ManualClock,
     pub signer: Signer,
     pub verifier: Verifier,
@@ -45,14 +46,23 @@ impl World {
         let metrics = Metrics::new("crm");
         let records = Records::new(stores.stores(), Arc::new(clock.clone()), SystemIds::shared());
         let pair = KeyPair::generate();
+        let (desk, life) = (
+            on::Desk::new(records.clone(), &metrics).unwrap(),
+            Lifecycle::new(),
+        );
+        let groups = crm::config::ScoreSettings {
+            group_moves: 64,
+            breath_ms: 1,
+        };
         Self {
-            desk: on::Desk::new(records.clone(), &metrics).unwrap(),
+            rated: on::AccountScoreChanged::start(desk.clone(), &groups, &life),
+            desk,
             signer: Signer::new(&pair.private, SystemClock::shared()).unwrap(),
             verifier: Verifier::new(&[pair.public], SystemClock::shared()).unwrap(),
             records,
             clock,
             metrics,
-            life: Lifecycle::new(),
+            life,
             stores,
         }
     }
@@ -109,7 +119,7 @@ impl World {
             "identity.account_merged" => on::IdentityAccountMerged(desk).handle(envelope).await,
             "signals.recorded" => on::SignalsRecorded(desk).handle(envelope).await,
             "account.expansion_signal" => on::AccountExpansionSignal(desk).handle(envelope).await,
-            "account.score_changed" => on::AccountScoreChanged(desk).handle(envelope).await,
+            "account.score_changed" => self.rated.handle(envelope).await,
             other => panic!("nobody listens to {other}"),
         }
     }
