@@ -7,7 +7,8 @@ use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 use prost_types::FileDescriptorSet;
 
 fn main() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Asked for when it runs: a build script that is already compiled may run for another checkout.
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let mut files = Vec::new();
     collect(&root.join("devsignal"), &mut files)?;
