@@ -143,9 +143,4 @@ mod tests {
         };
         assert!(unknown.permissions().is_err());
     }
-
-    #[test]
-    fn every_event_is_told_by_somebody() {
-        assert!(TOLD.iter().all(|told| !told.source.is_empty()));
-    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use errors::{ApiError, FieldError};
 use ids::OrgId;
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, Kind, MessageDescriptor, Value};
 use store::{Db, OrgScope, StoreError};
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ struct Inner {
     home: Home,
     /// The requests that name members, by `/package.Service/Method`.
     requests: HashMap<String, MessageDescriptor>,
-    option: prost_reflect::ExtensionDescriptor,
+    option: ExtensionDescriptor,
 }
 
 /// A user that a request names: where, and whom.
@@ -109,10 +109,7 @@ impl Members {
     }
 }
 
-fn requests(
-    pool: &DescriptorPool,
-    option: &prost_reflect::ExtensionDescriptor,
-) -> HashMap<String, MessageDescriptor> {
+fn requests(pool: &DescriptorPool, option: &ExtensionDescriptor) -> HashMap<String, MessageDescriptor> {
     let methods = pool
         .services()
         .flat_map(|service| service.methods().collect::<Vec<_>>());
@@ -125,11 +122,7 @@ fn requests(
         .collect()
 }
 
-fn names_members(
-    message: &MessageDescriptor,
-    option: &prost_reflect::ExtensionDescriptor,
-    depth: usize,
-) -> bool {
+fn names_members(message: &MessageDescriptor, option: &ExtensionDescriptor, depth: usize) -> bool {
     message.fields().any(|field| match field.kind() {
         Kind::String => field.options().has_extension(option),
         Kind::Message(inner) if depth > 0 => names_members(&inner, option, depth - 1),
@@ -138,12 +131,7 @@ fn names_members(
 }
 
 /// The users that a message names. An empty text takes an owner away; one that is no id is refused by the service.
-fn collect(
-    message: &DynamicMessage,
-    option: &prost_reflect::ExtensionDescriptor,
-    at: &str,
-    named: &mut Vec<Named>,
-) {
+fn collect(message: &DynamicMessage, option: &ExtensionDescriptor, at: &str, named: &mut Vec<Named>) {
     for (field, value) in message.fields() {
         let at = format!("{at}/{}", field.json_name());
         match value {
