@@ -39,6 +39,7 @@ async fn measure(callers: u64, lanes: u64) {
         max_queued_items: 100_000,
         max_queued_weight: usize::MAX,
         breath: std::time::Duration::ZERO,
+        crowd: usize::MAX,
     });
     let groups = Arc::new(AtomicU64::new(0));
     let mut running = JoinSet::new();

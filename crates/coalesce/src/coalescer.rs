@@ -27,6 +27,8 @@ pub struct Options {
     /// The least time between the beginnings of a lane's groups: under load, groups become larger and cost less. The
     /// first call after a rest does not wait. Zero for none.
     pub breath: Duration,
+    /// So many waiting calls end a rest: their group is large enough.
+    pub crowd: usize,
 }
 
 /// Why a call has no answer.

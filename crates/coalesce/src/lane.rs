@@ -67,7 +67,7 @@ impl<Req, Res, Err: Clone> Lane<Req, Res, Err> {
                 Some(group) => {
                     let next = Instant::now() + queue.options.breath;
                     run_group(&bulk, group).await;
-                    if open && !rested_until(next, &mut shutdown).await {
+                    if open && !rested_until(next, queue, &mut shutdown).await {
                         queue.close();
                         open = false;
                     }
@@ -78,14 +78,19 @@ impl<Req, Res, Err: Clone> Lane<Req, Res, Err> {
     }
 }
 
-/// Rests until `next`; `false` when `shutdown` came first.
-async fn rested_until(next: Instant, shutdown: &mut Pin<&mut impl Future<Output = ()>>) -> bool {
+/// Rests until `next`, or until a crowd waits; `false` when `shutdown` came first.
+async fn rested_until<Req, Res, Err>(
+    next: Instant,
+    queue: &Queue<Req, Res, Err>,
+    shutdown: &mut Pin<&mut impl Future<Output = ()>>,
+) -> bool {
     if next <= Instant::now() {
         return true;
     }
     tokio::select! {
         biased;
         () = shutdown => false,
+        () = queue.crowd() => true,
         () = sleep_until(next) => true,
     }
 }

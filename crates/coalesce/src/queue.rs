@@ -21,6 +21,7 @@ pub(crate) struct Queue<Req, Res, Err> {
     pub(crate) options: Options,
     state: Mutex<State<Req, Res, Err>>,
     wake: Notify,
+    crowded: Notify,
 }
 
 struct State<Req, Res, Err> {
@@ -42,6 +43,7 @@ impl<Req, Res, Err> Queue<Req, Res, Err> {
                 closed: false,
             }),
             wake: Notify::new(),
+            crowded: Notify::new(),
         }
     }
 
@@ -59,6 +61,9 @@ impl<Req, Res, Err> Queue<Req, Res, Err> {
         }
         state.weight = state.weight.saturating_add(call.weight);
         state.waiting.push_back(call);
+        if state.waiting.len() == self.options.crowd {
+            self.crowded.notify_one();
+        }
         self.wake_one(state);
         Ok(())
     }
@@ -87,6 +92,17 @@ impl<Req, Res, Err> Queue<Req, Res, Err> {
             woken.await;
             // Callers that are ready at this very moment join the group before it is taken.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until so many calls wait that a resting lane should take them.
+    pub(crate) async fn crowd(&self) {
+        loop {
+            let crowded = self.crowded.notified();
+            if self.state.lock().waiting.len() >= self.options.crowd {
+                return;
+            }
+            crowded.await;
         }
     }
 

@@ -111,7 +111,7 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         &Desk::new(records.clone(), metrics)?,
         bus,
         stores,
-        (&settings.consumers, &settings.scores),
+        &settings.consumers,
         lifecycle,
         metrics,
     )?;

@@ -1,10 +1,11 @@
 //! crm's settings, one struct per concern; `default.toml` is their reference.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ::store::DbSettings;
 use admin::AdminSettings;
-use eventbus::BusSettings;
+use eventbus::{BusSettings, Grouping};
 use rpc::{ChannelSettings, ServerSettings};
 use serde::Deserialize;
 use settings::{SettingsError, Validate};
@@ -29,8 +30,6 @@ pub struct Settings {
     pub signal_ingest: ChannelSettings,
     /// The events taken in.
     pub consumers: ConsumerSettings,
-    /// Moves of scores taken in.
-    pub scores: ScoreSettings,
     /// What is kept for how long.
     pub retention: RetentionSettings,
     /// Imports of files.
@@ -55,18 +54,33 @@ pub struct SecuritySettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerSettings {
-    /// Handlers at once, for each type of event.
+    /// Handlers at once, for each type of event that is handled by itself.
     pub concurrency: usize,
+    /// How the others share transactions.
+    pub groups: GroupSettings,
 }
 
-/// Moves of scores: the most frequent event where many accounts are active.
+/// Events that share transactions: the most frequent ones.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScoreSettings {
-    /// Most moves in one transaction, and in hand at once.
-    pub group_moves: usize,
+pub struct GroupSettings {
+    /// Most events of a type in one transaction, and in hand at once.
+    pub events: usize,
     /// The least time between the beginnings of two transactions, in milliseconds.
     pub breath_ms: u64,
+}
+
+impl GroupSettings {
+    /// As the groups need it.
+    #[must_use]
+    pub fn grouping(&self) -> Grouping {
+        Grouping {
+            lanes: 1,
+            max_items: self.events,
+            max_weight: usize::MAX,
+            breath: Duration::from_millis(self.breath_ms),
+        }
+    }
 }
 
 /// What is kept for how long.
@@ -157,10 +171,16 @@ impl Validate for Settings {
                 "it must be from 1 to 256",
             ));
         }
-        if !(1..=1_024).contains(&self.scores.group_moves) {
+        if !(1..=1_024).contains(&self.consumers.groups.events) {
             return Err(SettingsError::invalid(
-                "scores.group_moves",
+                "consumers.groups.events",
                 "it must be from 1 to 1024",
+            ));
+        }
+        if self.consumers.groups.breath_ms > 1_000 {
+            return Err(SettingsError::invalid(
+                "consumers.groups.breath_ms",
+                "it must be at most 1000",
             ));
         }
         if !(7..=36_500).contains(&self.retention.score_changes_days) {

@@ -44,6 +44,7 @@ fn shared() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "settings",
                 "telemetry",
                 "lifecycle",
+                "coalesce",
                 "store",
             ],
         ),

@@ -6,6 +6,7 @@ use actix_web::web::Data;
 use eventbus::{Bus, Relay};
 use ids::{Clock, IdGen};
 use lifecycle::Lifecycle;
+use rpc::InProcess;
 use store::Stores;
 use telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -53,6 +54,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn IdGen>,
+    /// signal-ingest, where it runs in this process and on this runtime; else signals go to its port.
+    pub intake: Option<InProcess>,
 }
 
 /// Where it listens.
@@ -138,20 +141,15 @@ fn serve(
         metrics,
         clock,
         ids,
+        intake,
     } = deps;
     let home = Home::here();
     let secret = settings.security.secret_bytes()?;
     let shared = (&stores, &clock, &ids);
-    let (backends, own, own_listener) = behind(settings, &contract, shared, (mailer, &bus), &lifecycle)?;
+    let (backends, own, own_listener) =
+        behind(settings, &contract, shared, (mailer, &bus, intake), &lifecycle)?;
     let authenticator = authenticator(settings, &stores, &clock, own.proofs());
-    let idempotency = Idempotency::start(
-        &settings.idempotency,
-        &stores,
-        Sealer::new(&secret, "idempotent-answer"),
-        Arc::clone(&clock),
-        Arc::clone(&ids),
-        &lifecycle,
-    );
+    let idempotency = idempotency(settings, &secret, shared, &lifecycle);
     let parts = stream::Parts {
         bus,
         catalogue,
@@ -218,12 +216,28 @@ fn authenticator(
     )
 }
 
+fn idempotency(
+    settings: &Settings,
+    secret: &[u8; 32],
+    (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
+    lifecycle: &Lifecycle,
+) -> Idempotency {
+    Idempotency::start(
+        &settings.idempotency,
+        stores,
+        Sealer::new(secret, "idempotent-answer"),
+        Arc::clone(clock),
+        Arc::clone(ids),
+        lifecycle,
+    )
+}
+
 /// The services behind the edge; the parts of the gateway's own, and where they are to listen.
 fn behind(
     settings: &Settings,
     contract: &Contract,
     (stores, clock, ids): (&Stores, &Arc<dyn Clock>, &Arc<dyn IdGen>),
-    (mailer, bus): (Mailer, &Bus),
+    (mailer, bus, intake): (Mailer, &Bus, Option<InProcess>),
     lifecycle: &Lifecycle,
 ) -> Result<(Backends, Parts, TcpListener), StartError> {
     let (listener, url) = access::listen()?;
@@ -239,7 +253,7 @@ fn behind(
         &settings.backends,
         &settings.security,
         Arc::clone(clock),
-        url,
+        (url, intake),
         (members, audit),
     )?;
     let secret = settings.security.secret_bytes()?;

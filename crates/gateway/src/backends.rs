@@ -6,7 +6,7 @@ use contracts::access::{Permission, rule_of};
 use errors::{ApiError, ErrorCode};
 use ids::Clock;
 use prost_reflect::MethodDescriptor;
-use rpc::{PRINCIPAL_KEY, Principal, REQUEST_ID_KEY, Signer};
+use rpc::{InProcess, PRINCIPAL_KEY, Principal, REQUEST_ID_KEY, Signer, Target};
 use std::sync::Arc;
 use telemetry::TraceContext;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -25,6 +25,7 @@ pub const ADDRESS_KEY: &str = "devsignal-address";
 #[derive(Clone)]
 pub struct Backends {
     channels: Channels,
+    intake: Target,
     settings: Arc<(BackendSettings, rpc::ChannelSettings)>,
     members: Members,
     audit: Audit,
@@ -59,7 +60,7 @@ impl Channels {
 }
 
 impl Backends {
-    /// Channels that connect when first used.
+    /// Channels that connect when first used. Signals are handed to `intake`, where signal-ingest runs in this process.
     ///
     /// # Errors
     /// A URL or the signing key cannot be used.
@@ -67,15 +68,21 @@ impl Backends {
         settings: &BackendSettings,
         security: &SecuritySettings,
         clock: Arc<dyn Clock>,
-        access_url: String,
+        (access_url, intake): (String, Option<InProcess>),
         (members, audit): (Members, Audit),
     ) -> Result<Self, StartError> {
         let access = rpc::ChannelSettings {
             url: access_url,
             ..settings.crm.clone()
         };
+        let channels = Channels::new(settings, &access)?;
+        let intake = match intake {
+            Some(methods) => Target::in_process(methods, &settings.signal_ingest),
+            None => channels.signal_ingest.clone().into(),
+        };
         Ok(Self {
-            channels: Channels::new(settings, &access)?,
+            channels,
+            intake,
             settings: Arc::new((settings.clone(), access)),
             members,
             audit,
@@ -96,10 +103,11 @@ impl Backends {
         }
     }
 
-    /// The service that takes signals in.
+    /// The service that takes signals in. It may run within its caller's task, so it is called on [`crate::home::Home`] only,
+    /// never on a runtime of HTTP.
     #[must_use]
-    pub fn signal_ingest(&self) -> Channel {
-        self.channels.signal_ingest.clone()
+    pub fn intake(&self) -> Target {
+        self.intake.clone()
     }
 
     /// crm, for calls that last as long as a file takes.

@@ -187,6 +187,10 @@ pub struct IngestSettings {
     pub group_items: usize,
     /// Most bytes of bodies in one bulk call (a single larger body goes alone).
     pub group_bytes: usize,
+    /// Least time between the beginnings of a lane's bulk calls, in milliseconds.
+    pub breath_ms: u64,
+    /// So many waiting requests do not wait for it.
+    pub crowd: usize,
     /// Most requests waiting.
     pub queue_items: usize,
     /// Most bytes waiting.
@@ -356,6 +360,8 @@ impl Settings {
             "it must be at least 1000",
         )?;
         rule((1..=64).contains(&self.ingest.lanes), "ingest.lanes", "1 to 64")?;
+        rule(self.ingest.breath_ms <= 1_000, "ingest.breath_ms", "at most 1000")?;
+        rule(self.ingest.crowd >= 1, "ingest.crowd", "at least 1")?;
         rule(
             (1 << 20..=24 << 20).contains(&self.ingest.group_bytes),
             "ingest.group_bytes",

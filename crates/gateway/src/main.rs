@@ -42,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
         metrics,
         clock: SystemClock::shared(),
         ids: SystemIds::shared(),
+        intake: None,
     };
     gateway::start(&settings, deps, listeners)?;
     tracing::info!(http = %settings.http.listen, grpc = %settings.grpc.listen, "gateway ready");

@@ -9,7 +9,7 @@ use contracts::signals::v1::ReceiveGithubRequest;
 use contracts::signals::v1::intake_service_client::IntakeServiceClient;
 use errors::{ApiError, ErrorCode, FieldError};
 use ids::SourceId;
-use tonic::transport::Channel;
+use rpc::Target;
 
 use crate::backends::Backends;
 use crate::config::HttpSettings;
@@ -25,7 +25,7 @@ const MAX_HEADER: usize = 256;
 /// Receives webhooks. Cheap to clone.
 #[derive(Clone)]
 pub struct Receiver {
-    client: IntakeServiceClient<Channel>,
+    client: IntakeServiceClient<Target>,
     backends: Backends,
     home: Home,
 }
@@ -34,8 +34,7 @@ impl Receiver {
     /// A receiver that hands over to signal-ingest.
     #[must_use]
     pub fn new(backends: &Backends, home: Home) -> Self {
-        let client =
-            IntakeServiceClient::new(backends.signal_ingest()).max_encoding_message_size(MAX_MESSAGE);
+        let client = IntakeServiceClient::new(backends.intake()).max_encoding_message_size(MAX_MESSAGE);
         Self {
             client,
             backends: backends.clone(),

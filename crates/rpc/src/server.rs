@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
+use tower::Layer;
 
-use crate::Verifier;
 use crate::edge::EdgeLayer;
+use crate::{InProcess, Verifier};
 
 /// Limits of a gRPC server. Messages are limited to 4 MiB by the codec.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +88,13 @@ impl Server {
     {
         self.routes.add_service(service);
         self
+    }
+
+    /// The services added so far, for callers in this process.
+    #[must_use]
+    pub fn in_process(&self) -> InProcess {
+        let routes = self.routes.clone().routes().prepare();
+        InProcess::new(self.edge.layer(routes))
     }
 
     /// Serves on `listener` as a task of `lifecycle` until the edge phase stops; calls in flight are answered first.

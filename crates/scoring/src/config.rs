@@ -1,10 +1,11 @@
 //! The settings of scoring, one struct per concern; `default.toml` is their reference.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ::store::DbSettings;
 use admin::AdminSettings;
-use eventbus::BusSettings;
+use eventbus::{BusSettings, Grouping};
 use jiff::SignedDuration;
 use rpc::ServerSettings;
 use serde::Deserialize;
@@ -65,12 +66,43 @@ pub struct RollupSettings {
     pub breath_ms: u64,
 }
 
+impl RollupSettings {
+    /// How batches share transactions.
+    #[must_use]
+    pub fn grouping(&self) -> Grouping {
+        Grouping {
+            lanes: self.lanes,
+            max_items: self.group_batches,
+            max_weight: self.group_signals,
+            breath: Duration::from_millis(self.breath_ms),
+        }
+    }
+}
+
 /// The other events taken in.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerSettings {
-    /// Handlers at once, for each type of event.
+    /// Handlers at once, for each type of event that is taken in one by one.
     pub concurrency: usize,
+    /// Most events of one transaction where they share one, and handlers at once for each type of them.
+    pub group_events: usize,
+    /// Least time between the beginnings of such transactions, in milliseconds.
+    pub breath_ms: u64,
+}
+
+impl ConsumerSettings {
+    /// How events share transactions. One lane: what comes while its transaction runs is the next group, and no group
+    /// waits for another's rows.
+    #[must_use]
+    pub fn grouping(&self) -> Grouping {
+        Grouping {
+            lanes: 1,
+            max_items: self.group_events,
+            max_weight: usize::MAX,
+            breath: Duration::from_millis(self.breath_ms),
+        }
+    }
 }
 
 /// Scoring.
@@ -146,7 +178,7 @@ impl Validate for Settings {
                 "at least one key is needed, or no call could be believed",
             ));
         }
-        within("consumers.concurrency", self.consumers.concurrency, 1, 256)?;
+        self.consumers.validate()?;
         self.rollup.validate()?;
         self.scoring.validate()?;
         if u64::from(self.scoring.lease_ms) <= self.database.statement_timeout_ms {
@@ -167,6 +199,14 @@ impl Validate for RollupSettings {
         within("rollup.group_batches", self.group_batches, 1, 256)?;
         within("rollup.group_signals", self.group_signals, 1, 100_000)?;
         within("rollup.breath_ms", self.breath_ms, 0, 1_000)
+    }
+}
+
+impl Validate for ConsumerSettings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        within("consumers.concurrency", self.concurrency, 1, 256)?;
+        within("consumers.group_events", self.group_events, 1, 256)?;
+        within("consumers.breath_ms", self.breath_ms, 0, 1_000)
     }
 }
 
@@ -234,6 +274,8 @@ mod tests {
             "{error}"
         );
         assert!(load(json!({"security": key, "rollup": {"lanes": 0}})).is_err());
+        assert!(load(json!({"security": key, "consumers": {"group_events": 0}})).is_err());
+        assert!(load(json!({"security": key, "consumers": {"breath_ms": 1_001}})).is_err());
         assert!(load(json!({"security": key, "scoring": {"history_days": 2}})).is_err());
         assert!(load(json!({"security": key, "grpc": {"listne": "x"}})).is_err());
     }

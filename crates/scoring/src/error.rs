@@ -1,7 +1,5 @@
 //! What can go wrong in scoring, and how a caller sees it.
 
-use std::sync::Arc;
-
 use ::store::{Class, StoreError, Transient};
 use errors::{ApiError, ErrorDomain};
 
@@ -27,9 +25,6 @@ pub enum ScoringError {
     Contended,
 }
 
-/// A failure shared by everybody whose work was done in one transaction.
-pub type SharedError = Arc<ScoringError>;
-
 impl From<sqlx::Error> for ScoringError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -48,6 +43,12 @@ impl ScoringError {
             ),
             _ => true,
         }
+    }
+
+    /// Whether no repetition can succeed: what a constraint refuses now it will refuse again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(error.class(), Class::Check { .. }))
     }
 }
 

@@ -116,6 +116,7 @@ impl Bench {
             group_signals: 2_048,
             queued_calls: 8_192,
             queued_signals: 65_536,
+            burst_secs: 0,
         };
         let intake = Intake::start(
             &accept,

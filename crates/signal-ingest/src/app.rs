@@ -12,13 +12,14 @@ use contracts::signals::v1::source_service_server::SourceServiceServer;
 use eventbus::{Bus, BusError, Relay, StageReporter};
 use ids::{Clock, IdGen};
 use lifecycle::{Lifecycle, OnExit, Phase};
-use rpc::{Server, Verifier};
+use rpc::{InProcess, Server, Verifier};
 use settings::SettingsError;
 use telemetry::{Metrics, TelemetryError};
 use tokio::net::TcpListener;
 
 use crate::SERVICE;
 use crate::api::{BatchApi, IntakeApi, SignalApi, SourceApi};
+use crate::burst;
 use crate::config::Settings;
 use crate::events::Desk;
 use crate::github::Receiver;
@@ -67,11 +68,11 @@ pub enum StartError {
 }
 
 /// Makes the partitions, starts lanes, consumers, relay and upkeep, and serves gRPC on `listener`; all are registered
-/// with the lifecycle. Returns once they run.
+/// with the lifecycle. Returns once they run, with the same services for callers in this process.
 ///
 /// # Errors
 /// [`StartError`]; nothing that was started by then goes on after the lifecycle stops.
-pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<(), StartError> {
+pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> Result<InProcess, StartError> {
     let Deps {
         bus,
         stores,
@@ -99,7 +100,12 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         metrics,
     };
     desk.spawn(settings)?;
-    Relay::spawn(bus, stores, SERVICE, lifecycle, metrics)?;
+    let hold = burst::watch(
+        Duration::from_secs(settings.accept.burst_secs),
+        &counts,
+        lifecycle,
+    );
+    Relay::spawn_with(hold, bus, stores, SERVICE, lifecycle, metrics)?;
     Upkeep {
         db: stores.pipeline.clone(),
         retention: settings.retention.clone(),
@@ -107,8 +113,9 @@ pub async fn start(settings: &Settings, deps: &Deps, listener: TcpListener) -> R
         metrics: counts,
     }
     .spawn(lifecycle);
+    let in_process = server.in_process();
     server.serve(listener, lifecycle);
-    Ok(())
+    Ok(in_process)
 }
 
 /// The gRPC server with all services on the accepting stage, which this starts.

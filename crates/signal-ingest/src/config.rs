@@ -84,6 +84,8 @@ pub struct AcceptSettings {
     pub queued_calls: usize,
     /// Signals that may wait.
     pub queued_signals: usize,
+    /// Longest time for which a burst of small requests holds back the stages behind, in seconds; 0 for never.
+    pub burst_secs: u64,
 }
 
 /// A consuming stage.
@@ -250,6 +252,7 @@ impl Settings {
         within("accept.lanes", accept.lanes, 1, 64)?;
         within("accept.group_signals", accept.group_signals, 1, 20_000)?;
         within("accept.queued_calls", accept.queued_calls, 1, 1_000_000)?;
+        within("accept.burst_secs", accept.burst_secs, 0, 600)?;
         for (name, stage) in [("record", self.record.stage()), ("identity", self.identity)] {
             within(&format!("{name}.concurrency"), stage.concurrency, 1, 64)?;
             within(&format!("{name}.timeout_ms"), stage.timeout_ms, 100, 600_000)?;

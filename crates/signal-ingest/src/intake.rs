@@ -20,7 +20,7 @@ use crate::domain::validate::NewSignal;
 use crate::error::IngestError;
 use crate::metrics::IngestMetrics;
 use crate::sources::{Directory, LastSeen, State};
-use crate::store::accept::accept;
+use crate::store::accept::{Repeats, accept};
 
 /// One request: whose it is, and its items, each checked or with what is wrong with it.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ struct Worker {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
     metrics: IngestMetrics,
+    repeats: Repeats,
 }
 
 impl Intake {
@@ -95,12 +96,14 @@ impl Intake {
             max_queued_items: settings.queued_calls,
             max_queued_weight: settings.queued_signals,
             breath: Duration::ZERO,
+            crowd: settings.group_signals,
         });
         let worker = Worker {
             db: db.clone(),
             clock: Arc::clone(clock),
             ids: Arc::clone(ids),
             metrics: metrics.clone(),
+            repeats: Repeats::default(),
         };
         for lane in lanes {
             spawn(lane, &calls, &worker, lifecycle);
@@ -366,7 +369,7 @@ impl Worker {
     async fn store(&self, requests: &[Request]) -> Result<Vec<Outcome>, IngestError> {
         let signals: usize = requests.iter().map(|request| request.signals.len()).sum();
         let begun = Instant::now();
-        let outcome = accept(&self.db, &*self.clock, &*self.ids, requests).await;
+        let outcome = accept(&self.db, &*self.clock, &*self.ids, &self.repeats, requests).await;
         let label = if outcome.is_ok() { "stored" } else { "failed" };
         self.metrics
             .accept_seconds
@@ -374,6 +377,9 @@ impl Worker {
             .observe(begun.elapsed().as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         self.metrics.group_items.observe(signals as f64);
+        self.metrics
+            .requests
+            .inc_by(u64::try_from(requests.len()).unwrap_or(0));
         if let Err(error) = &outcome {
             let chain = anyhow::Chain::new(error)
                 .map(ToString::to_string)

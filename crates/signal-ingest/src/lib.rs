@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+mod burst;
 pub mod config;
 pub mod domain;
 pub mod error;

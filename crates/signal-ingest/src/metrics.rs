@@ -1,7 +1,8 @@
 //! What signal-ingest counts. Calls, consumers and the outbox are counted by the crates that run them.
 
 use telemetry::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Metrics, SECONDS_BUCKETS, TelemetryError,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Metrics, SECONDS_BUCKETS,
+    TelemetryError,
 };
 
 /// Signals in one accepting transaction.
@@ -14,6 +15,10 @@ pub struct IngestMetrics {
     pub signals: IntCounterVec,
     /// Signals in one accepting transaction.
     pub group_items: Histogram,
+    /// Requests that accepting transactions carried.
+    pub requests: IntCounter,
+    /// Whether the relay is held back by a burst (0 or 1).
+    pub held: IntGauge,
     /// Time of one accepting transaction, by outcome: `stored`, `failed`.
     pub accept_seconds: HistogramVec,
     /// What waits for a lane: `calls`, `signals`.
@@ -43,6 +48,14 @@ impl IngestMetrics {
                 "accept_group_items",
                 "Signals in one accepting transaction",
                 GROUP_BUCKETS,
+            )?,
+            requests: metrics.counter(
+                "accept_requests_total",
+                "Requests that accepting transactions carried",
+            )?,
+            held: metrics.gauge(
+                "burst_held_info",
+                "Whether what is accepted waits until a burst is over",
             )?,
             accept_seconds: metrics.histogram_vec(
                 "accept_seconds",

@@ -86,13 +86,6 @@ impl StoreError {
         }
     }
 
-    /// Whether Postgres refused the statement with this SQLSTATE.
-    #[must_use]
-    pub fn has_code(&self, sqlstate: &str) -> bool {
-        let Self::Sql(error) = self else { return false };
-        error.as_database_error().and_then(|e| e.code()).as_deref() == Some(sqlstate)
-    }
-
     /// Whether a unique constraint or index of this name refused the row.
     #[must_use]
     pub fn is_unique(&self, name: &str) -> bool {

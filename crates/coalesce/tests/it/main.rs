@@ -24,6 +24,7 @@ const OPTIONS: Options = Options {
     max_queued_items: 1_000,
     max_queued_weight: 100_000,
     breath: std::time::Duration::ZERO,
+    crowd: 100,
 };
 
 type Calls = Coalescer<u32, u32, String>;
@@ -115,6 +116,7 @@ async fn full_queue_refuses_at_once_by_items_and_by_weight() {
         max_queued_items: 2,
         max_queued_weight: 10,
         breath: std::time::Duration::ZERO,
+        crowd: usize::MAX,
         ..OPTIONS
     });
     let mut first = pin!(calls.call(1, 50));
@@ -330,11 +332,12 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_keep_their_distance_but_the_first_call_after_a_rest_does_not_wait() {
+async fn groups_keep_their_distance_but_a_crowd_and_the_first_call_after_a_rest_do_not_wait() {
     let breath = std::time::Duration::from_millis(10);
     let (calls, lanes) = new(Options {
         lanes: 1,
         breath,
+        crowd: 3,
         ..OPTIONS
     });
     let begun = tokio::time::Instant::now();
@@ -357,7 +360,14 @@ async fn groups_keep_their_distance_but_the_first_call_after_a_rest_does_not_wai
         b.unwrap();
         tokio::time::sleep(breath * 5).await;
         calls.call(4, 0).await.unwrap();
+        // So many do not wait.
+        let (a, b, c) = tokio::join!(calls.call(5, 0), calls.call(6, 0), calls.call(7, 0));
+        assert!(a.is_ok() && b.is_ok() && c.is_ok());
+        calls.call(8, 0).await.unwrap();
     };
     tokio::join!(work, ask);
-    assert_eq!(*seen.lock().unwrap(), [(0, 1), (10, 2), (60, 1)]);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(0, 1), (10, 2), (60, 1), (60, 3), (70, 1)]
+    );
 }

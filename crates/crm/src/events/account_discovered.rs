@@ -1,28 +1,28 @@
 //! `account.discovered`: a company became known, or more became known about it.
 
-use contracts::{Envelope, Event as _, events::v1 as events};
-use eventbus::{Delivery as _, Handler, HandlerError};
+use contracts::events::v1 as events;
+use eventbus::HandlerError;
 
-use super::{Desk, delivered, id};
+use super::id;
+use super::together::{Frequent, Together};
 use crate::domain::account::{AccountFacts, Profile};
-
-pub(super) const EVENT: &str = events::AccountDiscovered::TYPE;
-const CONSUMER: &str = "crm_account_discovered";
+use crate::error::CrmError;
+use crate::store::{Delivered, Outcome, Records, ToldCompany};
 
 /// Records the company.
-pub struct AccountDiscovered(pub Desk);
+pub type AccountDiscovered = Together<events::AccountDiscovered>;
 
-impl Handler for AccountDiscovered {
-    async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
-        let event: events::AccountDiscovered = envelope.read()?;
-        let account = id("account_id", &event.account_id)?;
-        let facts = facts(event);
-        let outcome = self
-            .0
-            .records
-            .learn_account(&delivered(&envelope, CONSUMER), account, &facts)
-            .await;
-        self.0.settle(EVENT, outcome)
+impl Frequent for events::AccountDiscovered {
+    const CONSUMER: &'static str = "crm_account_discovered";
+    const LANE: &'static str = "companies";
+    type Fact = ToldCompany;
+
+    fn read(self, _: &Delivered) -> Result<ToldCompany, HandlerError> {
+        Ok((id("account_id", &self.account_id)?, facts(self)))
+    }
+
+    async fn learn(records: &Records, told: &[(Delivered, ToldCompany)]) -> Result<Vec<Outcome>, CrmError> {
+        records.learn_accounts(told).await
     }
 }
 

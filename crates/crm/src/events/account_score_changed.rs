@@ -1,101 +1,35 @@
 //! `account.score_changed`: score, tier or trend of an account moved.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use ::store::Class;
-use coalesce::{CallError, Coalescer, Lane, Options};
-use contracts::{Envelope, Event as _, convert, events::v1 as events, scores::v1 as scores};
-use eventbus::{Delivery as _, Handler, HandlerError};
+use contracts::{convert, events::v1 as events, scores::v1 as scores};
+use eventbus::HandlerError;
 use ids::EventId;
-use lifecycle::{Lifecycle, OnExit, Phase};
 use prost::Message as _;
 
-use super::{Desk, delivered, id, unreadable};
-use crate::config::ScoreSettings;
+use super::together::{Frequent, Together};
+use super::{id, unreadable};
 use crate::domain::score::{Score, ScoreChange, Tier, Trend};
 use crate::domain::{self, text};
 use crate::error::CrmError;
 use crate::store::{Delivered, Outcome, Records};
 
-pub(super) const EVENT: &str = events::AccountScoreChanged::TYPE;
-const CONSUMER: &str = "crm_account_score_changed";
-
 /// Longest name of a model, in characters.
 const MAX_MODEL: usize = 200;
 
-/// Keeps the score, and the move for the timeline. Moves that arrive while a transaction runs, or within a breath after
-/// it, share the next one: where many accounts are scored again and again, each move by itself would cost a transaction.
-pub struct AccountScoreChanged {
-    desk: Desk,
-    moves: Coalescer<Move, Verdict, SharedError>,
-}
+/// Keeps the score, and the move for the timeline.
+pub type AccountScoreChanged = Together<events::AccountScoreChanged>;
 
-type Move = (Delivered, ScoreChange);
-type SharedError = Arc<CrmError>;
-type Verdict = Result<Outcome, SharedError>;
+impl Frequent for events::AccountScoreChanged {
+    const CONSUMER: &'static str = "crm_account_score_changed";
+    const LANE: &'static str = "scores";
+    type Fact = ScoreChange;
 
-impl AccountScoreChanged {
-    /// Starts the lane.
-    #[must_use]
-    pub fn start(desk: Desk, settings: &ScoreSettings, lifecycle: &Lifecycle) -> Self {
-        let (moves, lanes) = Coalescer::new(Options {
-            lanes: 1,
-            max_items: settings.group_moves,
-            max_weight: usize::MAX,
-            // Never reached: no more are in hand than the consumer handles at once.
-            max_queued_items: settings.group_moves.saturating_mul(4),
-            max_queued_weight: usize::MAX,
-            breath: Duration::from_millis(settings.breath_ms),
-        });
-        for lane in lanes {
-            let records = desk.records.clone();
-            // Stopped after the consumer, which hands over what it has in hand until then.
-            lifecycle.spawn("score-lane", Phase::Base, OnExit::restart(), move |shutdown| {
-                let (records, lane): (Records, Lane<_, _, _>) = (records.clone(), lane.clone());
-                async move {
-                    lane.run(|group| rate(records.clone(), group), shutdown.requested_owned())
-                        .await;
-                    Ok(())
-                }
-            });
-        }
-        Self { desk, moves }
+    fn read(self, delivered: &Delivered) -> Result<ScoreChange, HandlerError> {
+        change(self, delivered.event)
     }
-}
 
-impl Handler for AccountScoreChanged {
-    async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
-        let change = change(envelope.read()?, envelope.id)?;
-        let outcome = match self.moves.call((delivered(&envelope, CONSUMER), change), 1).await {
-            Ok(outcome) => outcome,
-            Err(CallError::Bulk(error)) => Err(error),
-            Err(error) => return Err(HandlerError::retry(error)),
-        };
-        self.desk.settle_shared(EVENT, outcome)
+    async fn learn(records: &Records, moves: &[(Delivered, ScoreChange)]) -> Result<Vec<Outcome>, CrmError> {
+        records.rate_accounts(moves).await
     }
-}
-
-/// One transaction for the group; if that fails for a reason that may be one move's, one for each, so that it does not
-/// harm its neighbours.
-async fn rate(records: Records, group: Vec<Move>) -> Result<Vec<Verdict>, SharedError> {
-    let error = match records.rate_accounts(&group).await {
-        Ok(outcomes) => return Ok(outcomes.into_iter().map(Ok).collect()),
-        Err(error) => error,
-    };
-    let away = matches!(&error, CrmError::Store(error) if matches!(error.class(), Class::Unavailable));
-    if group.len() == 1 || away {
-        return Err(Arc::new(error));
-    }
-    let mut verdicts = Vec::with_capacity(group.len());
-    for one in &group {
-        let outcome = records.rate_accounts(std::slice::from_ref(one)).await;
-        verdicts.push(match outcome {
-            Ok(outcomes) => Ok(outcomes.first().copied().unwrap_or(Outcome::Repeated)),
-            Err(error) => Err(Arc::new(error)),
-        });
-    }
-    Ok(verdicts)
 }
 
 fn change(event: events::AccountScoreChanged, id_of_event: EventId) -> Result<ScoreChange, HandlerError> {

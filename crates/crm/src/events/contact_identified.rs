@@ -1,26 +1,30 @@
 //! `contact.identified`: a person became known, or more became known about them.
 
-use contracts::{Envelope, Event as _, events::v1 as events, identity::v1 as identity};
-use eventbus::{Delivery as _, Handler, HandlerError};
+use contracts::{events::v1 as events, identity::v1 as identity};
+use eventbus::HandlerError;
 use ids::{AccountId, ContactId};
 
-use super::{Desk, delivered, id, time, unreadable};
+use super::together::{Frequent, Together};
+use super::{id, time, unreadable};
 use crate::domain::contact::{ContactFacts, ToldAccount};
 use crate::domain::identity::{Identity, MAX_TYPE, MAX_VALUE};
-use crate::store::Delivered;
-
-pub(super) const EVENT: &str = events::ContactIdentified::TYPE;
-const CONSUMER: &str = "crm_contact_identified";
+use crate::error::CrmError;
+use crate::store::{Delivered, Outcome, Records};
 
 /// Records the person.
-pub struct ContactIdentified(pub Desk);
+pub type ContactIdentified = Together<events::ContactIdentified>;
 
-impl Handler for ContactIdentified {
-    async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
-        let delivered = delivered(&envelope, CONSUMER);
-        let facts = facts(envelope.read()?, &delivered)?;
-        let outcome = self.0.records.learn_contact(&delivered, &facts).await;
-        self.0.settle(EVENT, outcome)
+impl Frequent for events::ContactIdentified {
+    const CONSUMER: &'static str = "crm_contact_identified";
+    const LANE: &'static str = "people";
+    type Fact = ContactFacts;
+
+    fn read(self, delivered: &Delivered) -> Result<ContactFacts, HandlerError> {
+        facts(self, delivered)
+    }
+
+    async fn learn(records: &Records, told: &[(Delivered, ContactFacts)]) -> Result<Vec<Outcome>, CrmError> {
+        records.learn_contacts(told).await
     }
 }
 

@@ -11,22 +11,27 @@ mod identity_account_linked;
 mod identity_account_merged;
 mod identity_merged;
 mod signals_recorded;
+mod together;
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use ::store::{Class, Stores};
-use contracts::{Envelope, convert};
-use eventbus::{Bus, BusError, ConsumerSpec, Delivery as _, Handler, HandlerError, spawn_consumer};
+use contracts::{Envelope, convert, events::v1 as events};
+use eventbus::{
+    Bus, BusError, ConsumerSpec, Delivery as _, GroupError, Handler, HandlerError, spawn_consumer,
+};
 use jiff::Timestamp;
 use lifecycle::Lifecycle;
 use telemetry::{IntCounterVec, Metrics};
 
-use crate::config::{ConsumerSettings, ScoreSettings};
+use crate::config::{ConsumerSettings, GroupSettings};
 use crate::domain;
 use crate::error::CrmError;
 use crate::store::{Delivered, Outcome, Records};
 use crate::{SERVICE, metrics};
+
+use together::{Frequent, Together};
 
 pub use account_discovered::AccountDiscovered;
 pub use account_expansion_signal::AccountExpansionSignal;
@@ -58,27 +63,33 @@ impl Desk {
 
     /// The operation's outcome as the bus needs it.
     fn settle(&self, event: &'static str, outcome: Result<Outcome, CrmError>) -> Result<(), HandlerError> {
-        self.settle_shared(event, outcome.map_err(Arc::new))
-    }
-
-    /// The same of an operation that others share.
-    fn settle_shared(
-        &self,
-        event: &'static str,
-        outcome: Result<Outcome, Arc<CrmError>>,
-    ) -> Result<(), HandlerError> {
         match outcome {
             Ok(outcome) => {
-                let label = match outcome {
-                    Outcome::Applied => "applied",
-                    Outcome::Repeated => "repeated",
-                };
-                self.deliveries.with_label_values(&[event, label]).inc();
+                self.count(event, outcome);
                 Ok(())
             }
             Err(error) if is_final(&error) => Err(HandlerError::poison(error)),
             Err(error) => Err(HandlerError::retry(error)),
         }
+    }
+
+    /// The same of an operation that others share.
+    fn settle_group(
+        &self,
+        event: &'static str,
+        outcome: Result<Outcome, GroupError<CrmError>>,
+    ) -> Result<(), HandlerError> {
+        let outcome = outcome.map_err(|error| error.to_handler(is_final))?;
+        self.count(event, outcome);
+        Ok(())
+    }
+
+    fn count(&self, event: &'static str, outcome: Outcome) {
+        let label = match outcome {
+            Outcome::Applied => "applied",
+            Outcome::Repeated => "repeated",
+        };
+        self.deliveries.with_label_values(&[event, label]).inc();
     }
 }
 
@@ -91,6 +102,11 @@ fn is_final(error: &CrmError) -> bool {
     }
 }
 
+/// Whether a group's failure may be that of one delivery: not when the database is away.
+fn may_be_of_one(error: &CrmError) -> bool {
+    !matches!(error, CrmError::Store(error) if matches!(error.class(), Class::Unavailable))
+}
+
 /// Starts a consumer for each event.
 ///
 /// # Errors
@@ -99,57 +115,46 @@ pub fn spawn(
     desk: &Desk,
     bus: &Bus,
     stores: &Stores,
-    settings: (&ConsumerSettings, &ScoreSettings),
+    settings: &ConsumerSettings,
     lifecycle: &Lifecycle,
     metrics: &Metrics,
 ) -> Result<(), BusError> {
-    let (settings, scores) = settings;
     let parts = Parts {
         bus,
         stores,
-        settings,
         lifecycle,
         metrics,
     };
-    parts.start(contact_identified::EVENT, ContactIdentified(desk.clone()))?;
-    parts.start(account_discovered::EVENT, AccountDiscovered(desk.clone()))?;
-    parts.start(identity_merged::EVENT, IdentityMerged(desk.clone()))?;
-    parts.start(
-        identity_account_linked::EVENT,
-        IdentityAccountLinked(desk.clone()),
-    )?;
-    parts.start(
-        identity_account_merged::EVENT,
-        IdentityAccountMerged(desk.clone()),
-    )?;
-    parts.start(signals_recorded::EVENT, SignalsRecorded(desk.clone()))?;
-    parts.start(
-        account_expansion_signal::EVENT,
-        AccountExpansionSignal(desk.clone()),
-    )?;
-    let rated = AccountScoreChanged::start(desk.clone(), scores, lifecycle);
-    parts.start_many(account_score_changed::EVENT, scores.group_moves, rated)
+    let groups = &settings.groups;
+    parts.start_together::<events::ContactIdentified>(desk, groups)?;
+    parts.start_together::<events::AccountDiscovered>(desk, groups)?;
+    parts.start_together::<events::AccountScoreChanged>(desk, groups)?;
+    let few = settings.concurrency;
+    parts.start(identity_merged::EVENT, few, IdentityMerged(desk.clone()))?;
+    let linked = IdentityAccountLinked(desk.clone());
+    parts.start(identity_account_linked::EVENT, few, linked)?;
+    let merged = IdentityAccountMerged(desk.clone());
+    parts.start(identity_account_merged::EVENT, few, merged)?;
+    let signals = SignalsRecorded::new(desk.clone());
+    parts.start(signals_recorded::EVENT, few, signals)?;
+    let expansion = AccountExpansionSignal(desk.clone());
+    parts.start(account_expansion_signal::EVENT, few, expansion)
 }
 
 struct Parts<'a> {
     bus: &'a Bus,
     stores: &'a Stores,
-    settings: &'a ConsumerSettings,
     lifecycle: &'a Lifecycle,
     metrics: &'a Metrics,
 }
 
 impl Parts<'_> {
-    fn start<H: Handler>(&self, event: &'static str, handler: H) -> Result<(), BusError> {
-        self.start_many(event, self.settings.concurrency, handler)
+    fn start_together<E: Frequent>(&self, desk: &Desk, groups: &GroupSettings) -> Result<(), BusError> {
+        let handler = Together::<E>::start(desk.clone(), groups, self.lifecycle);
+        self.start(E::TYPE, groups.events, handler)
     }
 
-    fn start_many<H: Handler>(
-        &self,
-        event: &'static str,
-        at_once: usize,
-        handler: H,
-    ) -> Result<(), BusError> {
+    fn start<H: Handler>(&self, event: &'static str, at_once: usize, handler: H) -> Result<(), BusError> {
         let spec = ConsumerSpec::new(SERVICE, event).concurrency(at_once);
         spawn_consumer(
             self.bus,

@@ -1,6 +1,6 @@
 //! Rows of `accounts`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::store::{OrgScope, ToSqlx as _, Ts, Tx};
 use ids::AccountId;
@@ -9,6 +9,7 @@ use sqlx::FromRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::arrays;
 use crate::domain::account::{Account, AccountField, Profile};
 use crate::domain::extras::Extras;
 use crate::domain::score::{Score, Tier, Trend};
@@ -162,6 +163,56 @@ pub(super) async fn lock_or_make(
         .ok_or_else(|| CrmError::Corrupt(format!("account {id} vanished")))
 }
 
+const LOCK_MANY: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM accounts t WHERE t.org_id = $1 AND t.id = ANY($2) ORDER BY t.id FOR UPDATE"
+);
+
+/// As [`lock_or_make`], of many accounts; in the order of their ids, as everybody locks.
+pub(super) async fn lock_or_make_many(
+    tx: &mut Tx,
+    scope: &OrgScope,
+    ids: impl Iterator<Item = AccountId>,
+    now: jiff::Timestamp,
+) -> Result<BTreeMap<AccountId, Account>, CrmError> {
+    let mut ids: Vec<Uuid> = ids.map(AccountId::uuid).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut locked = lock_many(tx, scope, &ids).await?;
+    ids.retain(|id| !locked.contains_key(&AccountId(*id)));
+    if ids.is_empty() {
+        return Ok(locked);
+    }
+    sqlx::query(
+        "INSERT INTO accounts (org_id, id, created_at, updated_at) SELECT $1, n.id, $3, $3 FROM unnest($2::uuid[]) n (id) \
+         ORDER BY n.id ON CONFLICT DO NOTHING",
+    )
+    .bind(scope.uuid())
+    .bind(&ids)
+    .bind(now.to_sqlx())
+    .execute(&mut **tx)
+    .await?;
+    locked.append(&mut lock_many(tx, scope, &ids).await?);
+    Ok(locked)
+}
+
+async fn lock_many(
+    tx: &mut Tx,
+    scope: &OrgScope,
+    ids: &[Uuid],
+) -> Result<BTreeMap<AccountId, Account>, CrmError> {
+    let rows: Vec<AccountRow> = sqlx::query_as(LOCK_MANY)
+        .bind(scope.uuid())
+        .bind(ids)
+        .fetch_all(&mut **tx)
+        .await?;
+    let accounts = rows.into_iter().map(Account::try_from);
+    accounts
+        .map(|account| account.map(|account| (account.id, account)))
+        .collect()
+}
+
 /// A number of an enum, as its column has it.
 pub(super) fn small(number: i32) -> i16 {
     i16::try_from(number).unwrap_or_default()
@@ -169,40 +220,57 @@ pub(super) fn small(number: i32) -> i16 {
 
 /// Writes everything but the count of contacts, which is kept by statements of its own. The row is locked and there.
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, account: &Account) -> Result<(), CrmError> {
-    let profile = &account.profile;
-    let edited: Vec<&str> = account.edited.iter().map(|field| field.name()).collect();
-    let score = account.score;
+    save_many(tx, scope, &[account]).await
+}
+
+/// As [`save`], of many accounts, none of them twice.
+pub(super) async fn save_many(tx: &mut Tx, scope: &OrgScope, accounts: &[&Account]) -> Result<(), CrmError> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(accounts: &[&'a Account], get: impl Fn(&'a Account) -> T) -> Vec<T> {
+        accounts.iter().map(|account| get(account)).collect()
+    }
     sqlx::query(
-        "UPDATE accounts SET recorded = $3, name = $4, name_key = $5, domain = $6, github_org = $7, employees = $8, \
-         industry = $9, country = $10, funding_stage = $11, edited_fields = $12, learnt_revision = $13, \
-         score_revision = $14, score = $15, tier = $16, trend = $17, scored_at = $18, created_at = $19, \
-         updated_at = $20, version = $21, owner_id = $22, tags = $23, custom = $24, deleted_at = $25 WHERE org_id = $1 AND id = $2",
+        "UPDATE accounts t SET recorded = n.recorded, name = n.name, name_key = n.name_key, domain = n.domain, \
+         github_org = n.github_org, employees = n.employees, industry = n.industry, country = n.country, \
+         funding_stage = n.funding_stage, edited_fields = n.edited::text[], learnt_revision = n.learnt_revision, \
+         score_revision = n.score_revision, score = n.score, tier = n.tier, trend = n.trend, scored_at = n.scored_at, \
+         created_at = n.created_at, updated_at = n.updated_at, version = n.version, owner_id = n.owner_id, \
+         tags = n.tags::text[], custom = n.custom, deleted_at = n.deleted_at \
+         FROM unnest($2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], \
+         $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::smallint[], $16::smallint[], \
+         $17::smallint[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::bigint[], $22::uuid[], \
+         $23::text[], $24::jsonb[], $25::timestamptz[]) n (id, recorded, name, name_key, domain, github_org, employees, \
+         industry, country, funding_stage, edited, learnt_revision, score_revision, score, tier, trend, scored_at, \
+         created_at, updated_at, version, owner_id, tags, custom, deleted_at) \
+         WHERE t.org_id = $1 AND t.id = n.id",
     )
     .bind(scope.uuid())
-    .bind(account.id.uuid())
-    .bind(account.recorded)
-    .bind(&profile.name)
-    .bind(text::sort_key(&profile.name))
-    .bind(&profile.domain)
-    .bind(&profile.github_org)
-    .bind(profile.employees)
-    .bind(&profile.industry)
-    .bind(&profile.country)
-    .bind(&profile.funding_stage)
-    .bind(edited)
-    .bind(account.learnt_revision)
-    .bind(account.score_revision)
-    .bind(score.map(|s| s.points))
-    .bind(score.map_or(0, |s| small(s.tier.number())))
-    .bind(score.map_or(0, |s| small(s.trend.number())))
-    .bind(score.map(|s| s.at.to_sqlx()))
-    .bind(account.created_at.to_sqlx())
-    .bind(account.updated_at.to_sqlx())
-    .bind(account.version)
-    .bind(account.extras.owner)
-    .bind(&account.extras.tags)
-    .bind(Json(&account.extras.custom))
-    .bind(account.deleted_at.map(|at| at.to_sqlx()))
+    .bind(column(accounts, |a| a.id.uuid()))
+    .bind(column(accounts, |a| a.recorded))
+    .bind(column(accounts, |a| a.profile.name.as_str()))
+    .bind(column(accounts, |a| text::sort_key(&a.profile.name)))
+    .bind(column(accounts, |a| a.profile.domain.as_deref()))
+    .bind(column(accounts, |a| a.profile.github_org.as_deref()))
+    .bind(column(accounts, |a| a.profile.employees))
+    .bind(column(accounts, |a| a.profile.industry.as_deref()))
+    .bind(column(accounts, |a| a.profile.country.as_deref()))
+    .bind(column(accounts, |a| a.profile.funding_stage.as_deref()))
+    .bind(column(accounts, |a| arrays::of_texts(a.edited.iter().map(|field| field.name()))))
+    .bind(column(accounts, |a| a.learnt_revision))
+    .bind(column(accounts, |a| a.score_revision))
+    .bind(column(accounts, |a| a.score.map(|s| s.points)))
+    .bind(column(accounts, |a| a.score.map_or(0, |s| small(s.tier.number()))))
+    .bind(column(accounts, |a| a.score.map_or(0, |s| small(s.trend.number()))))
+    .bind(column(accounts, |a| a.score.map(|s| s.at.to_sqlx())))
+    .bind(column(accounts, |a| a.created_at.to_sqlx()))
+    .bind(column(accounts, |a| a.updated_at.to_sqlx()))
+    .bind(column(accounts, |a| a.version))
+    .bind(column(accounts, |a| a.extras.owner))
+    .bind(column(accounts, |a| arrays::of_texts(a.extras.tags.iter().map(String::as_str))))
+    .bind(column(accounts, |a| Json(&a.extras.custom)))
+    .bind(column(accounts, |a| a.deleted_at.map(|at| at.to_sqlx())))
     .execute(&mut **tx)
     .await?;
     Ok(())

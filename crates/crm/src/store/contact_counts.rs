@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use ::store::{OrgScope, ToSqlx as _, Tx};
 use ids::AccountId;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::Records;
 use crate::domain::contact::Contact;
@@ -37,38 +38,61 @@ impl CountChanges {
         }
     }
 
-    /// Writes them, account by account in the order of ids. A contact can precede its account. Answers the counts that
-    /// grew: before and after.
+    /// Writes them. A contact can precede its account. Answers the counts that grew: before and after.
     async fn apply(
         self,
         tx: &mut Tx,
         scope: &OrgScope,
         now: Timestamp,
     ) -> Result<Vec<(AccountId, i64, i64)>, CrmError> {
-        let mut grown = Vec::new();
-        for (account, delta) in self.0.into_iter().filter(|(_, delta)| *delta != 0) {
-            // The row that an upsert proposes must satisfy the check constraint even if it is there already.
-            let statement = if delta > 0 {
-                "INSERT INTO accounts AS t (org_id, id, contact_count, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $4) \
-                 ON CONFLICT (org_id, id) DO UPDATE SET contact_count = t.contact_count + $3, \
-                 version = t.version + t.recorded::int, updated_at = greatest(t.updated_at, $4) RETURNING contact_count"
-            } else {
-                "UPDATE accounts SET contact_count = contact_count + $3, version = version + recorded::int, \
-                 updated_at = greatest(updated_at, $4) WHERE org_id = $1 AND id = $2 RETURNING contact_count"
-            };
-            let count: Option<i64> = sqlx::query_scalar(statement)
+        let (grow, shrink): (Vec<_>, Vec<_>) = self
+            .0
+            .into_iter()
+            .filter(|(_, delta)| *delta != 0)
+            .map(|(account, delta)| (account.uuid(), delta))
+            .partition(|(_, delta)| *delta > 0);
+        if !shrink.is_empty() {
+            // In the order of ids over both statements.
+            let all: Vec<Uuid> = grow.iter().chain(&shrink).map(|(id, _)| *id).collect();
+            sqlx::query("SELECT 1 FROM accounts WHERE org_id = $1 AND id = ANY($2) ORDER BY id FOR UPDATE")
                 .bind(scope.uuid())
-                .bind(account.uuid())
-                .bind(delta)
-                .bind(now.to_sqlx())
-                .fetch_optional(&mut **tx)
+                .bind(all)
+                .execute(&mut **tx)
                 .await?;
-            if let Some(count) = count.filter(|_| delta > 0) {
-                grown.push((account, count - delta, count));
-            }
+            let (ids, by): (Vec<Uuid>, Vec<i64>) = shrink.into_iter().unzip();
+            sqlx::query(
+                "UPDATE accounts t SET contact_count = t.contact_count + n.by, version = t.version + t.recorded::int, \
+                 updated_at = greatest(t.updated_at, $4) FROM unnest($2::uuid[], $3::bigint[]) n (id, by) \
+                 WHERE t.org_id = $1 AND t.id = n.id",
+            )
+            .bind(scope.uuid())
+            .bind(ids)
+            .bind(by)
+            .bind(now.to_sqlx())
+            .execute(&mut **tx)
+            .await?;
         }
-        Ok(grown)
+        if grow.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (ids, by): (Vec<Uuid>, Vec<i64>) = grow.iter().copied().unzip();
+        // The row that an upsert proposes must satisfy the check constraint even if it is there already.
+        let counts: Vec<(Uuid, i64)> = sqlx::query_as(
+            "INSERT INTO accounts AS t (org_id, id, contact_count, created_at, updated_at) \
+             SELECT $1, n.id, n.by, $4, $4 FROM unnest($2::uuid[], $3::bigint[]) n (id, by) ORDER BY n.id \
+             ON CONFLICT (org_id, id) DO UPDATE SET contact_count = t.contact_count + excluded.contact_count, \
+             version = t.version + t.recorded::int, updated_at = greatest(t.updated_at, $4) \
+             RETURNING t.id, t.contact_count",
+        )
+        .bind(scope.uuid())
+        .bind(ids)
+        .bind(by)
+        .bind(now.to_sqlx())
+        .fetch_all(&mut **tx)
+        .await?;
+        let counts: BTreeMap<Uuid, i64> = counts.into_iter().collect();
+        let grown = |(id, by): (Uuid, i64)| counts.get(&id).map(|count| (AccountId(id), count - by, *count));
+        Ok(grow.into_iter().filter_map(grown).collect())
     }
 }
 

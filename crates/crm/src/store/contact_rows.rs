@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::identity_rows;
+use super::{arrays, identity_rows};
 use crate::domain::contact::{Contact, ContactField, ToldAccount};
 use crate::domain::extras::Extras;
 use crate::domain::text;
@@ -164,12 +164,31 @@ pub(super) async fn lock_many(tx: &mut Tx, scope: &OrgScope, ids: &[Uuid]) -> Re
 
 /// Writes the contact without its identities. Whoever makes a row holds the person's lock, see [`super::people`].
 pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Result<(), CrmError> {
-    let edited: Vec<&str> = contact.edited.iter().map(|field| field.name()).collect();
+    save_many(tx, scope, &[contact]).await
+}
+
+/// As [`save`], of many contacts, none of them twice.
+pub(super) async fn save_many(tx: &mut Tx, scope: &OrgScope, all: &[&Contact]) -> Result<(), CrmError> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(all: &[&'a Contact], get: impl Fn(&'a Contact) -> T) -> Vec<T> {
+        all.iter().map(|contact| get(contact)).collect()
+    }
+    let at = |time: Option<jiff::Timestamp>| -> Option<Ts> { time.map(|at| at.to_sqlx()) };
     sqlx::query(
         "INSERT INTO contacts (org_id, id, recorded, name, name_key, told_name, email, title, company, avatar_url, \
          account_id, account_told_at, account_told_by, edited_fields, revision, first_seen_at, last_seen_at, \
          created_at, updated_at, version, owner_id, tags, custom, deleted_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) \
+         SELECT $1, n.id, n.recorded, n.name, n.name_key, n.told_name, n.email, n.title, n.company, n.avatar_url, \
+         n.account_id, n.told_at, n.told_by, n.edited::text[], n.revision, n.first_seen, n.last_seen, n.created, \
+         n.updated, n.version, n.owner, n.tags::text[], n.custom, n.deleted \
+         FROM unnest($2::uuid[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
+         $10::text[], $11::uuid[], $12::timestamptz[], $13::uuid[], $14::text[], $15::bigint[], $16::timestamptz[], \
+         $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::bigint[], $21::uuid[], $22::text[], \
+         $23::jsonb[], $24::timestamptz[]) n (id, recorded, name, name_key, told_name, email, title, company, \
+         avatar_url, account_id, told_at, told_by, edited, revision, first_seen, last_seen, created, updated, version, \
+         owner, tags, custom, deleted) \
          ON CONFLICT (org_id, id) DO UPDATE SET recorded = excluded.recorded, name = excluded.name, \
          name_key = excluded.name_key, told_name = excluded.told_name, email = excluded.email, \
          title = excluded.title, company = excluded.company, avatar_url = excluded.avatar_url, \
@@ -181,29 +200,29 @@ pub(super) async fn save(tx: &mut Tx, scope: &OrgScope, contact: &Contact) -> Re
          tags = excluded.tags, custom = excluded.custom, deleted_at = excluded.deleted_at",
     )
     .bind(scope.uuid())
-    .bind(contact.id.uuid())
-    .bind(contact.recorded)
-    .bind(&contact.name)
-    .bind(text::sort_key(&contact.name))
-    .bind(&contact.told_name)
-    .bind(&contact.email)
-    .bind(&contact.title)
-    .bind(&contact.company)
-    .bind(&contact.avatar_url)
-    .bind(contact.account.map(|told| told.account.uuid()))
-    .bind(contact.account.map(|told| told.at.to_sqlx()))
-    .bind(contact.account.map(|told| told.by.uuid()))
-    .bind(edited)
-    .bind(contact.revision)
-    .bind(contact.first_seen_at.map(|at| at.to_sqlx()))
-    .bind(contact.last_seen_at.map(|at| at.to_sqlx()))
-    .bind(contact.created_at.to_sqlx())
-    .bind(contact.updated_at.to_sqlx())
-    .bind(contact.version)
-    .bind(contact.extras.owner)
-    .bind(&contact.extras.tags)
-    .bind(Json(&contact.extras.custom))
-    .bind(contact.deleted_at.map(|at| at.to_sqlx()))
+    .bind(column(all, |c| c.id.uuid()))
+    .bind(column(all, |c| c.recorded))
+    .bind(column(all, |c| c.name.as_str()))
+    .bind(column(all, |c| text::sort_key(&c.name)))
+    .bind(column(all, |c| c.told_name.as_deref()))
+    .bind(column(all, |c| c.email.as_deref()))
+    .bind(column(all, |c| c.title.as_deref()))
+    .bind(column(all, |c| c.company.as_deref()))
+    .bind(column(all, |c| c.avatar_url.as_deref()))
+    .bind(column(all, |c| c.account.map(|told| told.account.uuid())))
+    .bind(column(all, |c| at(c.account.map(|told| told.at))))
+    .bind(column(all, |c| c.account.map(|told| told.by.uuid())))
+    .bind(column(all, |c| arrays::of_texts(c.edited.iter().map(|field| field.name()))))
+    .bind(column(all, |c| c.revision))
+    .bind(column(all, |c| at(c.first_seen_at)))
+    .bind(column(all, |c| at(c.last_seen_at)))
+    .bind(column(all, |c| c.created_at.to_sqlx()))
+    .bind(column(all, |c| c.updated_at.to_sqlx()))
+    .bind(column(all, |c| c.version))
+    .bind(column(all, |c| c.extras.owner))
+    .bind(column(all, |c| arrays::of_texts(c.extras.tags.iter().map(String::as_str))))
+    .bind(column(all, |c| Json(&c.extras.custom)))
+    .bind(column(all, |c| at(c.deleted_at)))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -62,6 +62,17 @@ pub(super) async fn fill(tx: &mut Tx, scope: &OrgScope, contacts: &mut [Contact]
     Ok(())
 }
 
+/// The list that somebody was told to have, as it stands in a contact.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List<'c> {
+    /// The contact.
+    pub(super) contact: &'c Contact,
+    /// Of whom the list was told.
+    pub(super) told_by: ContactId,
+    /// Whether there was no list of theirs before.
+    pub(super) is_new: bool,
+}
+
 /// Writes the list that `told_by` was told to have, as it stands in `contact`, in place of the one before.
 pub(super) async fn replace(
     tx: &mut Tx,
@@ -69,32 +80,52 @@ pub(super) async fn replace(
     contact: &Contact,
     told_by: ContactId,
 ) -> Result<(), CrmError> {
-    let list: Vec<&ToldIdentity> = contact
-        .identities
+    let list = List {
+        contact,
+        told_by,
+        is_new: false,
+    };
+    replace_many(tx, scope, &[list]).await
+}
+
+/// As [`replace`], of many lists, each of another person.
+pub(super) async fn replace_many(tx: &mut Tx, scope: &OrgScope, lists: &[List<'_>]) -> Result<(), CrmError> {
+    let known = lists.iter().filter(|list| !list.is_new);
+    let known: Vec<Uuid> = known.map(|list| list.told_by.uuid()).collect();
+    if !known.is_empty() {
+        sqlx::query("DELETE FROM contact_identities WHERE org_id = $1 AND told_by = ANY($2)")
+            .bind(scope.uuid())
+            .bind(known)
+            .execute(&mut **tx)
+            .await?;
+    }
+    let rows: Vec<(Uuid, &ToldIdentity)> = lists
         .iter()
-        .filter(|told| told.told_by == told_by)
+        .flat_map(|list| {
+            let (of, by) = (list.contact.id.uuid(), list.told_by);
+            let told = list.contact.identities.iter();
+            told.filter(move |told| told.told_by == by)
+                .map(move |told| (of, told))
+        })
         .collect();
-    sqlx::query("DELETE FROM contact_identities WHERE org_id = $1 AND told_by = $2")
-        .bind(scope.uuid())
-        .bind(told_by.uuid())
-        .execute(&mut **tx)
-        .await?;
-    if list.is_empty() {
+    if rows.is_empty() {
         return Ok(());
     }
-    let column = |get: fn(&ToldIdentity) -> &str| list.iter().map(|told| get(told)).collect::<Vec<&str>>();
+    fn column<'a, T>(rows: &[(Uuid, &'a ToldIdentity)], get: impl Fn(&'a ToldIdentity) -> T) -> Vec<T> {
+        rows.iter().map(|(_, told)| get(told)).collect()
+    }
     sqlx::query(
         "INSERT INTO contact_identities (org_id, told_by, contact_id, position, type, value, verified, confidence) \
-         SELECT $1, $2, $3, * FROM unnest($4::int[], $5::text[], $6::text[], $7::boolean[], $8::float8[])",
+         SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::boolean[], $8::float8[])",
     )
     .bind(scope.uuid())
-    .bind(told_by.uuid())
-    .bind(contact.id.uuid())
-    .bind(list.iter().map(|told| told.position).collect::<Vec<i32>>())
-    .bind(column(|told| &told.identity.kind))
-    .bind(column(|told| &told.identity.value))
-    .bind(list.iter().map(|told| told.identity.verified).collect::<Vec<bool>>())
-    .bind(list.iter().map(|told| told.identity.confidence).collect::<Vec<f64>>())
+    .bind(column(&rows, |told| told.told_by.uuid()))
+    .bind(rows.iter().map(|(of, _)| *of).collect::<Vec<Uuid>>())
+    .bind(column(&rows, |told| told.position))
+    .bind(column(&rows, |told| told.identity.kind.as_str()))
+    .bind(column(&rows, |told| told.identity.value.as_str()))
+    .bind(column(&rows, |told| told.identity.verified))
+    .bind(column(&rows, |told| told.identity.confidence))
     .execute(&mut **tx)
     .await?;
     Ok(())

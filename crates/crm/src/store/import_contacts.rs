@@ -228,7 +228,6 @@ impl Records {
             return Ok(());
         }
         contact_bulk::save(tx, lane.scope, written).await?;
-        contact_bulk::save_identities(tx, lane.scope, written).await?;
         let extras: Vec<_> = written
             .iter()
             .map(|held| {

@@ -1,44 +1,60 @@
-//! `account.discovered`: records the company, or what is new about it.
+//! `account.discovered`: records the companies, or what is new about them. Many events share a transaction.
 
-use ::store::retry;
+use ::store::{OrgScope, Tx, retry};
 use ids::AccountId;
 
-use super::{Delivered, Outcome, Records, account_rows};
-use crate::domain::account::AccountFacts;
+use super::told::Told;
+use super::{Delivered, Outcome, Records, account_rows, group, group::OfOrg};
+use crate::domain::account::{Account, AccountFacts};
 use crate::error::CrmError;
 
+/// What is told of a company.
+pub type ToldCompany = (AccountId, AccountFacts);
+
 impl Records {
-    /// Applies the facts, unless newer ones were applied before, and tells of it.
+    /// Applies the facts, unless newer ones were applied before, and tells of it. All deliveries are of one consumer.
     ///
     /// # Errors
-    /// Of the database.
-    pub async fn learn_account(
-        &self,
-        delivered: &Delivered,
-        id: AccountId,
-        facts: &AccountFacts,
-    ) -> Result<Outcome, CrmError> {
-        retry(|| self.learn_account_once(delivered, id, facts)).await
+    /// Of the database; nothing is applied then.
+    pub async fn learn_accounts(&self, told: &[(Delivered, ToldCompany)]) -> Result<Vec<Outcome>, CrmError> {
+        retry(|| self.learn_accounts_once(told)).await
     }
 
-    async fn learn_account_once(
-        &self,
-        delivered: &Delivered,
-        id: AccountId,
-        facts: &AccountFacts,
-    ) -> Result<Outcome, CrmError> {
-        let Some(mut tx) = self.begin_once(delivered).await? else {
-            return Ok(Outcome::Repeated);
-        };
-        let (scope, now) = (&delivered.scope, self.now());
-        let before = account_rows::lock_or_make(&mut tx, scope, id, now).await?;
-        let mut account = before.clone();
-        let change = account.learn(facts.clone(), now);
-        if account != before {
-            account_rows::save(&mut tx, scope, &account).await?;
+    async fn learn_accounts_once(&self, told: &[(Delivered, ToldCompany)]) -> Result<Vec<Outcome>, CrmError> {
+        let mut tx = self.pipeline.begin().await?;
+        let claimed = group::claim(&mut tx, told).await?;
+        for OfOrg { scope, told } in claimed.by_org.values() {
+            for run in group::runs(told.clone(), |(id, _): &&ToldCompany| *id) {
+                self.learn_companies(&mut tx, scope, &run).await?;
+            }
         }
-        self.tell_account(&mut tx, scope, &account, &change).await?;
         tx.commit().await?;
-        Ok(Outcome::Applied)
+        Ok(claimed.outcomes)
+    }
+
+    /// Each company at most once.
+    async fn learn_companies(
+        &self,
+        tx: &mut Tx,
+        scope: &OrgScope,
+        companies: &[&ToldCompany],
+    ) -> Result<(), CrmError> {
+        let now = self.now();
+        let ids = companies.iter().map(|(id, _)| *id);
+        let mut accounts = account_rows::lock_or_make_many(tx, scope, ids, now).await?;
+        let mut told = Told::default();
+        let mut learnt: Vec<Account> = Vec::new();
+        for (id, facts) in companies {
+            let before = accounts.remove(id);
+            let before = before.ok_or_else(|| CrmError::Corrupt(format!("account {id} vanished")))?;
+            let mut account = before.clone();
+            let change = account.learn(facts.clone(), now);
+            self.note_account(&mut told, scope, &account, &change);
+            if account != before {
+                learnt.push(account);
+            }
+        }
+        account_rows::save_many(tx, scope, &learnt.iter().collect::<Vec<_>>()).await?;
+        told.write(tx, scope, &*self.ids).await
     }
 }

@@ -1,23 +1,13 @@
 //! `account.score_changed`: the accounts' scores, and their entries in the timeline. Many moves share a transaction.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use ::store::{OrgScope, ToSqlx as _, Tx, inbox, retry};
-use ids::AccountId;
-use jiff::Timestamp;
-use uuid::Uuid;
+use ::store::{OrgScope, ToSqlx as _, Tx, retry};
 
-use super::account_rows::{self, AccountRow, account_columns};
-use super::{Delivered, Outcome, Records};
+use super::{Delivered, Outcome, Records, account_rows, group, group::OfOrg};
 use crate::domain::account::Account;
 use crate::domain::score::{ScoreChange, Tier};
 use crate::error::CrmError;
-
-const LOCK_MANY: &str = concat!(
-    "SELECT ",
-    account_columns!(),
-    " FROM accounts t WHERE t.org_id = $1 AND t.id = ANY($2) ORDER BY t.id FOR UPDATE"
-);
 
 impl Records {
     /// Keeps the moves for the timeline, and of each account the score unless a newer one is known. Tells of nothing: a
@@ -30,31 +20,12 @@ impl Records {
     }
 
     async fn rate_accounts_once(&self, moves: &[(Delivered, ScoreChange)]) -> Result<Vec<Outcome>, CrmError> {
-        let Some((first, _)) = moves.first() else {
-            return Ok(Vec::new());
-        };
         let mut tx = self.pipeline.begin().await?;
-        let told: Vec<Uuid> = moves
-            .iter()
-            .map(|(delivered, _)| delivered.event.uuid())
-            .collect();
-        let fresh = inbox::claim_all(&mut tx, first.consumer, &told).await?;
-        let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
-        let mut outcomes = Vec::with_capacity(moves.len());
-        // In the order of their ids, as everybody locks.
-        let mut by_org: BTreeMap<Uuid, (OrgScope, Vec<&ScoreChange>)> = BTreeMap::new();
-        for (delivered, change) in moves {
-            let new = fresh.remove(&delivered.event.uuid());
-            outcomes.push(if new { Outcome::Applied } else { Outcome::Repeated });
-            if new {
-                let scope = delivered.scope;
-                let of_org = by_org.entry(scope.uuid()).or_insert((scope, Vec::new()));
-                of_org.1.push(change);
-            }
-        }
+        let claimed = group::claim(&mut tx, moves).await?;
         let now = self.now();
-        for (scope, changes) in by_org.values() {
-            let mut accounts = lock_or_make(&mut tx, scope, changes, now).await?;
+        for OfOrg { scope, told: changes } in claimed.by_org.values() {
+            let ids = changes.iter().map(|change| change.account);
+            let mut accounts = account_rows::lock_or_make_many(&mut tx, scope, ids, now).await?;
             let mut rated = BTreeMap::new();
             for change in changes {
                 if let Some(account) = accounts.get_mut(&change.account)
@@ -67,49 +38,8 @@ impl Records {
             keep(&mut tx, scope, changes).await?;
         }
         tx.commit().await?;
-        Ok(outcomes)
+        Ok(claimed.outcomes)
     }
-}
-
-/// The accounts, locked until the end of the transaction; those that nothing was heard of get a row that readers do not
-/// see.
-async fn lock_or_make(
-    tx: &mut Tx,
-    scope: &OrgScope,
-    changes: &[&ScoreChange],
-    now: Timestamp,
-) -> Result<BTreeMap<AccountId, Account>, CrmError> {
-    let mut ids: Vec<Uuid> = changes.iter().map(|change| change.account.uuid()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut locked = lock(tx, scope, &ids).await?;
-    ids.retain(|id| !locked.contains_key(&AccountId(*id)));
-    if ids.is_empty() {
-        return Ok(locked);
-    }
-    sqlx::query(
-        "INSERT INTO accounts (org_id, id, created_at, updated_at) SELECT $1, n.id, $3, $3 FROM unnest($2::uuid[]) n (id) \
-         ORDER BY n.id ON CONFLICT DO NOTHING",
-    )
-    .bind(scope.uuid())
-    .bind(&ids)
-    .bind(now.to_sqlx())
-    .execute(&mut **tx)
-    .await?;
-    locked.append(&mut lock(tx, scope, &ids).await?);
-    Ok(locked)
-}
-
-async fn lock(tx: &mut Tx, scope: &OrgScope, ids: &[Uuid]) -> Result<BTreeMap<AccountId, Account>, CrmError> {
-    let rows: Vec<AccountRow> = sqlx::query_as(LOCK_MANY)
-        .bind(scope.uuid())
-        .bind(ids)
-        .fetch_all(&mut **tx)
-        .await?;
-    let accounts = rows.into_iter().map(Account::try_from);
-    accounts
-        .map(|account| account.map(|account| (account.id, account)))
-        .collect()
 }
 
 /// Writes what a score changes of accounts.

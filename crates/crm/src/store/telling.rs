@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::history::{self, Of, Version};
-use super::{Records, account_rows, contact_rows, deal_rows, index_later, search_rows};
+use super::told::Told;
+use super::{Records, account_rows, contact_rows, deal_rows, search_rows};
 use crate::domain::Change;
 use crate::domain::account::{Account, AccountField};
 use crate::domain::contact::{Contact, ContactField};
@@ -31,32 +32,9 @@ impl Records {
         account: &Account,
         change: &Change<AccountField>,
     ) -> Result<(), CrmError> {
-        if account.recorded && *change != Change::None {
-            let document =
-                changes(change, |field| *field != AccountField::Tags).then(|| Document::from(account));
-            history::keep(tx, scope, &*self.ids, account.into(), document.as_ref()).await?;
-        }
-        let message = Some(wire::account(account));
-        match change {
-            Change::None => Ok(()),
-            Change::Created => {
-                let event = events::AccountCreated { account: message };
-                self.tell(tx, scope, &event, account.id.to_string(), account.updated_at)
-                    .await
-            }
-            Change::Updated(fields) => {
-                let changed_fields = fields
-                    .iter()
-                    .map(|field: &AccountField| field.name().to_owned())
-                    .collect();
-                let event = events::AccountUpdated {
-                    account: message,
-                    changed_fields,
-                };
-                self.tell(tx, scope, &event, account.id.to_string(), account.updated_at)
-                    .await
-            }
-        }
+        let mut told = Told::default();
+        self.note_account(&mut told, scope, account, change);
+        told.write(tx, scope, &*self.ids).await
     }
 
     /// `contact.created` or `contact.updated`, if something changed.
@@ -67,68 +45,89 @@ impl Records {
         contact: &Contact,
         change: &Change<ContactField>,
     ) -> Result<(), CrmError> {
-        if contact.recorded && changes(change, is_remembered) {
-            let document = changes(change, is_searched).then(|| Document::from(contact));
-            history::keep(tx, scope, &*self.ids, contact.into(), document.as_ref()).await?;
-        }
-        self.announce_contact(tx, scope, contact, change).await
+        let mut told = Told::default();
+        self.note_contact(&mut told, scope, contact, change);
+        told.write(tx, scope, &*self.ids).await
     }
 
-    /// The same of many contacts of one transaction. Search learns of them later, see [`index_later`].
+    /// The same of many contacts of one transaction. Search learns of them later, see [`super::index_later`].
     pub(super) async fn tell_contacts<'c>(
         &self,
         tx: &mut Tx,
         scope: &OrgScope,
-        changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)> + Clone,
+        changed: impl Iterator<Item = (&'c Contact, &'c Change<ContactField>)>,
     ) -> Result<(), CrmError> {
-        let searched: Vec<Uuid> = changed
-            .clone()
-            .filter(|(contact, change)| looked_through(contact, change))
-            .map(|(contact, _)| contact.id.uuid())
-            .collect();
-        index_later::note(tx, scope, &searched).await?;
-        let versions: Vec<Version> = changed
-            .clone()
-            .filter(|(contact, change)| contact.recorded && changes(change, is_remembered))
-            .map(|(contact, _)| contact.into())
-            .collect();
-        history::keep_many(tx, scope, &*self.ids, &versions, false).await?;
-        if !self.quiet {
-            for (contact, change) in changed {
-                self.announce_contact(tx, scope, contact, change).await?;
-            }
+        let mut told = Told::searched_later();
+        for (contact, change) in changed {
+            self.note_contact(&mut told, scope, contact, change);
         }
-        Ok(())
+        told.write(tx, scope, &*self.ids).await
     }
 
-    async fn announce_contact(
+    /// Gathers what a change of the account leaves behind.
+    pub(super) fn note_account(
         &self,
-        tx: &mut Tx,
+        told: &mut Told,
+        scope: &OrgScope,
+        account: &Account,
+        change: &Change<AccountField>,
+    ) {
+        if account.recorded && *change != Change::None {
+            told.versions.push(account.into());
+            if changes(change, |field| *field != AccountField::Tags) {
+                told.search_account(account);
+            }
+        }
+        if self.quiet {
+            return;
+        }
+        let (about, at) = (account.id.to_string(), account.updated_at);
+        let message = || Some(wire::account(account));
+        told.events.extend(match change {
+            Change::None => None,
+            Change::Created => self.event(scope, &events::AccountCreated { account: message() }, about, at),
+            Change::Updated(fields) => {
+                let changed_fields = fields.iter().map(|field| field.name().to_owned()).collect();
+                let event = events::AccountUpdated {
+                    account: message(),
+                    changed_fields,
+                };
+                self.event(scope, &event, about, at)
+            }
+        });
+    }
+
+    /// Gathers what a change of the contact leaves behind.
+    pub(super) fn note_contact(
+        &self,
+        told: &mut Told,
         scope: &OrgScope,
         contact: &Contact,
         change: &Change<ContactField>,
-    ) -> Result<(), CrmError> {
-        let message = Some(wire::contact(contact));
-        match change {
-            Change::None => Ok(()),
-            Change::Created => {
-                let event = events::ContactCreated { contact: message };
-                self.tell(tx, scope, &event, contact.id.to_string(), contact.updated_at)
-                    .await
-            }
+    ) {
+        if contact.recorded && changes(change, is_remembered) {
+            told.versions.push(contact.into());
+        }
+        if contact.recorded && changes(change, is_searched) {
+            told.search_contact(contact);
+        }
+        if self.quiet {
+            return;
+        }
+        let (about, at) = (contact.id.to_string(), contact.updated_at);
+        let message = || Some(wire::contact(contact));
+        told.events.extend(match change {
+            Change::None => None,
+            Change::Created => self.event(scope, &events::ContactCreated { contact: message() }, about, at),
             Change::Updated(fields) => {
-                let changed_fields = fields
-                    .iter()
-                    .map(|field: &ContactField| field.name().to_owned())
-                    .collect();
+                let changed_fields = fields.iter().map(|field| field.name().to_owned()).collect();
                 let event = events::ContactUpdated {
-                    contact: message,
+                    contact: message(),
                     changed_fields,
                 };
-                self.tell(tx, scope, &event, contact.id.to_string(), contact.updated_at)
-                    .await
+                self.event(scope, &event, about, at)
             }
-        }
+        });
     }
 
     /// `contact.deleted`: the contact is another one now.
@@ -311,12 +310,19 @@ impl Records {
         about: String,
         at: Timestamp,
     ) -> Result<(), CrmError> {
-        if self.quiet && !INTERNAL.contains(&E::TYPE) {
-            return Ok(());
+        if let Some(envelope) = self.event(scope, event, about, at) {
+            eventbus::enqueue(tx, &envelope).await?;
         }
-        let envelope = Envelope::wrap(event, EventId::new(&*self.ids), scope.org(), about, at);
-        eventbus::enqueue(tx, &envelope).await?;
         Ok(())
+    }
+
+    /// The event as it is told, if anybody is to be told of it.
+    fn event<E: Event>(&self, scope: &OrgScope, event: &E, about: String, at: Timestamp) -> Option<Envelope> {
+        if self.quiet && !INTERNAL.contains(&E::TYPE) {
+            return None;
+        }
+        let id = EventId::new(&*self.ids);
+        Some(Envelope::wrap(event, id, scope.org(), about, at))
     }
 }
 
@@ -332,11 +338,6 @@ fn changes<F>(change: &Change<F>, counts: impl Fn(&F) -> bool) -> bool {
 /// Whether a change of the field makes a version: not that somebody was seen again, which would be most of all versions.
 fn is_remembered(field: &ContactField) -> bool {
     !matches!(field, ContactField::FirstSeenAt | ContactField::LastSeenAt)
-}
-
-/// Whether search has to know of the change.
-fn looked_through(contact: &Contact, change: &Change<ContactField>) -> bool {
-    contact.recorded && changes(change, is_searched)
 }
 
 /// Whether the field is looked through.

@@ -192,3 +192,112 @@ async fn moves_that_come_together_share_a_transaction_and_each_has_its_effect_on
         assert_eq!(kept, 20);
     }
 }
+
+/// As the bus hands them over when many come: all at once, so that they share transactions.
+#[tokio::test]
+async fn deliveries_that_share_a_transaction_have_each_its_own_effect() {
+    let world = World::new().await;
+    let orgs = [new_org(), new_org()];
+    let now = world.clock.now();
+    // The same ids in both organizations.
+    let accounts: Vec<_> = (0..3).map(|_| new_id()).collect();
+    let people: Vec<_> = (0..12).map(|_| new_id()).collect();
+    let mut deliveries = Vec::new();
+    for org in orgs {
+        for (n, account) in accounts.iter().enumerate() {
+            let company = discovered(*account, 1, &format!("company{n}.dev"));
+            deliveries.push(wrap(org, &company, now));
+        }
+        for (n, person) in people.iter().enumerate() {
+            let account_id = Some(accounts[n % 3].to_string());
+            let first = events::ContactIdentified {
+                account_id,
+                ..identified(*person, 1, &format!("p{n}@company.dev"))
+            };
+            let titled = events::ContactIdentified {
+                title: Some(format!("Title {n}")),
+                revision: 2,
+                ..first.clone()
+            };
+            deliveries.push(wrap(org, &first, now));
+            deliveries.push(wrap(org, &titled, now));
+        }
+    }
+    // Everything twice: once more what was delivered already, and in the same group.
+    let twice: Vec<Envelope> = deliveries.iter().chain(&deliveries).cloned().collect();
+    let outcomes = futures::future::join_all(twice.into_iter().map(|envelope| world.deliver(envelope))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+
+    for org in orgs {
+        let contacts: Vec<(Option<String>, i64)> = sqlx::query_as(
+            "SELECT title, version FROM contacts WHERE org_id = $1 AND recorded ORDER BY title",
+        )
+        .bind(org.uuid())
+        .fetch_all(&mut world.admin().await)
+        .await
+        .unwrap();
+        let mut titles: Vec<_> = (0..12).map(|n| (Some(format!("Title {n}")), 2)).collect();
+        titles.sort();
+        assert_eq!(contacts, titles);
+        let counts: Vec<i64> = sqlx::query_scalar("SELECT contact_count FROM accounts WHERE org_id = $1")
+            .bind(org.uuid())
+            .fetch_all(&mut world.admin().await)
+            .await
+            .unwrap();
+        assert_eq!(counts, [4, 4, 4]);
+        assert_eq!(world.told::<events::AccountCreated>(org).await.len(), 3);
+        assert_eq!(world.told::<events::ContactCreated>(org).await.len(), 12);
+        assert_eq!(world.told::<events::ContactUpdated>(org).await.len(), 12);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_that_is_told_of_a_merged_person_counts_whoever_shares_its_transaction() {
+    let world = World::new().await;
+    let (org, from, into) = (new_org(), new_id(), new_id());
+    let now = world.clock.now();
+    world.tell(org, &identified(into, 1, "into@x.dev")).await;
+    world.tell(org, &merged(from, into, None)).await;
+    // The first comes alone; the newest shares a transaction with older ones that stand behind it.
+    let revisions = [1, 6, 5, 4, 3, 2];
+    let deliveries = revisions.map(|revision| {
+        let told = identified(from, revision, &format!("r{revision}@x.dev"));
+        world.deliver(wrap(org, &told, now))
+    });
+    let outcomes = futures::future::join_all(deliveries).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let identities: Vec<String> =
+        sqlx::query_scalar("SELECT value FROM contact_identities WHERE org_id = $1 ORDER BY value")
+            .bind(org.uuid())
+            .fetch_all(&mut world.admin().await)
+            .await
+            .unwrap();
+    assert_eq!(identities, ["into@x.dev", "r6@x.dev"]);
+}
+
+#[tokio::test]
+async fn what_a_constraint_refuses_does_not_harm_what_shares_its_transaction() {
+    let world = World::new().await;
+    let org = new_org();
+    let now = world.clock.now();
+    sqlx::raw_sql("ALTER TABLE contacts ADD CHECK (title <> 'refused')")
+        .execute(&mut world.admin().await)
+        .await
+        .unwrap();
+    let deliveries = (0..6).map(|n| {
+        let title = if n == 3 { "refused" } else { "welcome" };
+        let person = events::ContactIdentified {
+            title: Some(title.to_owned()),
+            ..identified(new_id(), 1, &format!("p{n}@x.dev"))
+        };
+        world.deliver(wrap(org, &person, now))
+    });
+    let outcomes = futures::future::join_all(deliveries).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match n {
+            3 => assert!(matches!(outcome, Err(HandlerError::Poison(_))), "{outcome:?}"),
+            _ => assert!(outcome.is_ok(), "{outcome:?}"),
+        }
+    }
+    assert_eq!(world.told::<events::ContactCreated>(org).await.len(), 5);
+}

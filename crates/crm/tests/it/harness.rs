@@ -31,7 +31,10 @@ pub struct World {
     pub stores: TestStores,
     pub records: Records,
     pub desk: on::Desk,
+    people: on::ContactIdentified,
+    companies: on::AccountDiscovered,
     rated: on::AccountScoreChanged,
+    signals: on::SignalsRecorded,
     pub clock: ManualClock,
     pub signer: Signer,
     pub verifier: Verifier,
@@ -50,12 +53,15 @@ impl World {
             on::Desk::new(records.clone(), &metrics).unwrap(),
             Lifecycle::new(),
         );
-        let groups = crm::config::ScoreSettings {
-            group_moves: 64,
+        let groups = crm::config::GroupSettings {
+            events: 64,
             breath_ms: 1,
         };
         Self {
+            people: on::ContactIdentified::start(desk.clone(), &groups, &life),
+            companies: on::AccountDiscovered::start(desk.clone(), &groups, &life),
             rated: on::AccountScoreChanged::start(desk.clone(), &groups, &life),
+            signals: on::SignalsRecorded::new(desk.clone()),
             desk,
             signer: Signer::new(&pair.private, SystemClock::shared()).unwrap(),
             verifier: Verifier::new(&[pair.public], SystemClock::shared()).unwrap(),
@@ -112,12 +118,12 @@ impl World {
     pub async fn deliver(&self, envelope: Envelope) -> Result<(), HandlerError> {
         let desk = self.desk.clone();
         match envelope.subject.kind.as_str() {
-            "contact.identified" => on::ContactIdentified(desk).handle(envelope).await,
-            "account.discovered" => on::AccountDiscovered(desk).handle(envelope).await,
+            "contact.identified" => self.people.handle(envelope).await,
+            "account.discovered" => self.companies.handle(envelope).await,
             "identity.merged" => on::IdentityMerged(desk).handle(envelope).await,
             "identity.account_linked" => on::IdentityAccountLinked(desk).handle(envelope).await,
             "identity.account_merged" => on::IdentityAccountMerged(desk).handle(envelope).await,
-            "signals.recorded" => on::SignalsRecorded(desk).handle(envelope).await,
+            "signals.recorded" => self.signals.handle(envelope).await,
             "account.expansion_signal" => on::AccountExpansionSignal(desk).handle(envelope).await,
             "account.score_changed" => self.rated.handle(envelope).await,
             other => panic!("nobody listens to {other}"),

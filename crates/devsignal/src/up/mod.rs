@@ -1,7 +1,8 @@
 //! `devsignal up`: Postgres, nats-server and all services, in one process and its children.
 //!
 //! Owns the order of things: secrets, databases, migrations, services, the first organization, `endpoints.json`, and the
-//! same backwards. Nothing here differs from production but configuration.
+//! same backwards. Nothing here differs from production but configuration, and that signals reach signal-ingest without a
+//! socket.
 
 mod background;
 mod pid_file;

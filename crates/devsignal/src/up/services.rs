@@ -48,6 +48,9 @@ struct Listeners {
     admin: TcpListener,
 }
 
+/// What serves one machine that does everything better than the defaults; the environment can say otherwise.
+const ONE_MACHINE: [(&str, &str); 1] = [("DEVSIGNAL_SIGNAL_INGEST__ACCEPT__BURST_SECS", "30")];
+
 /// The services, running.
 pub struct Running {
     /// Base URL of HTTP.
@@ -144,12 +147,11 @@ impl Plan {
                         verifier: base.verifier,
                     };
                     $service::app::start(&settings, &deps, listener)$(.$wait)?
-                    ?;
-                    anyhow::Ok(())
+                        .map_err(anyhow::Error::from)
                 }
             }};
         }
-        start!(signal_ingest, await).await?;
+        let intake = start!(signal_ingest, await).await?;
         background.spawn(start!(identity_resolver)).await??;
         background.spawn(start!(crm, await)).await??;
         background.spawn(start!(scoring)).await??;
@@ -164,6 +166,7 @@ impl Plan {
             metrics: parts.metrics,
             clock: base.clock,
             ids: base.ids,
+            intake: Some(intake),
         };
         let sockets = gateway::app::Listeners {
             http: listeners.http,
@@ -226,7 +229,8 @@ impl Base {
 impl AllSettings {
     /// The environment counts in `up` too, below what the installation itself decides.
     fn load(wiring: &Wiring) -> anyhow::Result<Self> {
-        let env = settings::process_env;
+        let environment = environment(settings::process_env());
+        let env = || environment.clone().into_iter();
         Ok(Self {
             gateway: gateway::config::Settings::load(None, env(), Some(wiring.overrides(GATEWAY)))?,
             signal_ingest: signal_ingest::config::Settings::load(
@@ -265,6 +269,12 @@ impl Listeners {
     }
 }
 
+/// What the process was told, and [`ONE_MACHINE`] where it was told nothing.
+fn environment(told: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let here = ONE_MACHINE.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    here.into_iter().chain(told).collect()
+}
+
 /// Where mails go when the environment sets no other way: into files, never nowhere.
 pub fn mail_directory(data_dir: &Path) -> Option<PathBuf> {
     let set = settings::process_env().any(|(name, _)| name == "DEVSIGNAL_GATEWAY__MAIL__TRANSPORT");
@@ -276,4 +286,18 @@ async fn bind(port: u16) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_environment_says_outranks_what_serves_one_machine() {
+        let [(name, here)] = ONE_MACHINE;
+        assert_eq!(environment([])[name], here);
+        let told = [(name.to_owned(), "0".to_owned()), ("OTHER".into(), "x".into())];
+        let both = environment(told);
+        assert_eq!((both[name].as_str(), both["OTHER"].as_str()), ("0", "x"));
+    }
 }

@@ -1,5 +1,5 @@
-//! What the same Postgres can do at most, measured in the same run: single-row INSERTs and bulk INSERT … FROM UNNEST into a
-//! copy of the `signals` table with the same columns and indexes.
+//! What the same Postgres can do at most, measured directly before what it bounds: single-row INSERTs and bulk
+//! INSERT … FROM UNNEST into a copy of the `signals` table with the same columns and indexes.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use uuid::Uuid;
 const SINGLE_CONNECTIONS: u32 = 16;
 /// Connections of the bulk ceiling.
 const BULK_CONNECTIONS: u32 = 4;
+/// How long each is measured.
+const TIME: Duration = Duration::from_secs(10);
 /// Rows of one bulk statement.
 const BULK_ROWS: usize = 1_000;
 
@@ -23,41 +25,37 @@ const VALUES: &str = "$1::uuid, x.id, now(), now(), $1::uuid, x.actor, x.actor, 
     '{\"rule\":\"email\",\"evidence\":\"dev1@company1.example\",\"confidence\":0.9}'::jsonb, \
     '{\"rule\":\"email_domain\",\"evidence\":\"company1.example\",\"confidence\":0.9}'::jsonb";
 
-/// The two ceilings, rows per second.
-#[derive(Debug, Clone, Copy)]
-pub struct Ceiling {
-    /// One row per statement and transaction, sixteen connections.
-    pub single_rows_per_sec: f64,
-    /// A thousand rows per statement and transaction, four connections.
-    pub bulk_rows_per_sec: f64,
+/// Rows per second with one row per statement and transaction, over sixteen connections.
+///
+/// # Errors
+/// Of the database.
+pub async fn single_rows(postgres_url: &str) -> anyhow::Result<f64> {
+    measure(postgres_url, SINGLE_CONNECTIONS, 1).await
 }
 
-/// Measures both, each for `time`, and removes what it made.
-pub async fn measure(postgres_url: &str, time: Duration) -> anyhow::Result<Ceiling> {
-    let options = PgConnectOptions::from_str(postgres_url)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(SINGLE_CONNECTIONS)
-        .connect_with(options)
-        .await?;
-    let single_rows_per_sec = measure_one(&pool, SINGLE_CONNECTIONS, 1, time).await?;
-    let bulk_rows_per_sec = measure_one(&pool, BULK_CONNECTIONS, BULK_ROWS, time).await?;
-    pool.close().await;
-    Ok(Ceiling {
-        single_rows_per_sec,
-        bulk_rows_per_sec,
-    })
+/// Rows per second with a thousand rows per statement and transaction, over four connections.
+///
+/// # Errors
+/// Of the database.
+pub async fn bulk_rows(postgres_url: &str) -> anyhow::Result<f64> {
+    measure(postgres_url, BULK_CONNECTIONS, BULK_ROWS).await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-async fn measure_one(pool: &PgPool, connections: u32, rows: usize, time: Duration) -> anyhow::Result<f64> {
+async fn measure(postgres_url: &str, connections: u32, rows: usize) -> anyhow::Result<f64> {
+    let options = PgConnectOptions::from_str(postgres_url)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .connect_with(options)
+        .await?;
     sqlx::raw_sql(
         "CREATE SCHEMA IF NOT EXISTS bench; DROP TABLE IF EXISTS bench.ceiling;
          CREATE TABLE bench.ceiling (LIKE signal_ingest.signals INCLUDING ALL)",
     )
-    .execute(pool)
+    .execute(&pool)
     .await?;
     let started = Instant::now();
-    let until = started + time;
+    let until = started + TIME;
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..connections {
         let pool = pool.clone();
@@ -68,7 +66,8 @@ async fn measure_one(pool: &PgPool, connections: u32, rows: usize, time: Duratio
         total += done??;
     }
     let rate = total as f64 / started.elapsed().as_secs_f64();
-    sqlx::raw_sql("DROP SCHEMA bench CASCADE").execute(pool).await?;
+    sqlx::raw_sql("DROP SCHEMA bench CASCADE").execute(&pool).await?;
+    pool.close().await;
     Ok(rate)
 }
 

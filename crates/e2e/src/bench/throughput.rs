@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
-use super::ceiling::Ceiling;
+use super::ceiling;
 use super::report::{Results, Row};
 use crate::load::run::Load;
 use crate::load::signals::Signals;
@@ -34,10 +34,10 @@ fn load(system: &System, run: &str, batch: u64, connections: usize) -> Load {
 pub async fn single(
     system: &System,
     pool: &PgPool,
-    ceiling: Ceiling,
     time: Duration,
     results: &mut Results,
 ) -> anyhow::Result<()> {
+    let ceiling = ceiling::single_rows(&system.endpoints.postgres).await?;
     let load = load(system, "single", 1, 64);
     load.closed_loop(Duration::from_secs(2)).await?;
     let report = load.closed_loop(time).await?;
@@ -45,7 +45,7 @@ pub async fn single(
     settle(pool).await?;
     let backlog = backlog.elapsed().as_secs_f64();
     let rate = report.rate(1);
-    let ratio = rate / ceiling.single_rows_per_sec;
+    let ratio = rate / ceiling;
     let p99 = report.latency_ms(99.0);
     anyhow::ensure!(report.refused == 0, "{} requests were refused", report.refused);
     results.add(Row {
@@ -54,10 +54,7 @@ pub async fn single(
             "{rate:.0}/s, p50 {:.1} ms, p99 {p99:.1} ms; all scored {backlog:.0} s after the last",
             report.latency_ms(50.0)
         ),
-        ceiling: format!(
-            "{:.0}/s single-row INSERTs, 16 connections",
-            ceiling.single_rows_per_sec
-        ),
+        ceiling: format!("{ceiling:.0}/s single-row INSERTs, 16 connections"),
         ratio: Some(ratio),
         goal: "≥ 2, p99 ≤ 15 ms".into(),
         reached: ratio >= 2.0 && p99 <= 15.0,
@@ -69,11 +66,11 @@ pub async fn single(
 pub async fn batches(
     system: &System,
     pool: &PgPool,
-    ceiling: Ceiling,
     time: Duration,
     results: &mut Results,
 ) -> anyhow::Result<()> {
     settle(pool).await?;
+    let ceiling = ceiling::bulk_rows(&system.endpoints.postgres).await?;
     let (before, _) = scored(pool).await?;
     let started = Instant::now();
     let load = load(system, "batch", BATCH, 16);
@@ -86,7 +83,7 @@ pub async fn batches(
     let elapsed = started.elapsed();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = sent as f64 / elapsed.as_secs_f64();
-    let ratio = rate / ceiling.bulk_rows_per_sec;
+    let ratio = rate / ceiling;
     results.add(Row {
         what: format!("batches of {BATCH}, {} s, from POST to scored", time.as_secs()),
         measured: format!(
@@ -95,7 +92,7 @@ pub async fn batches(
             report.latency_ms(99.0),
             (elapsed.saturating_sub(time)).as_secs_f64(),
         ),
-        ceiling: format!("{:.0} rows/s INSERT … FROM UNNEST", ceiling.bulk_rows_per_sec),
+        ceiling: format!("{ceiling:.0} rows/s INSERT … FROM UNNEST"),
         ratio: Some(ratio),
         goal: "≥ 0.20".into(),
         reached: ratio >= 0.20,

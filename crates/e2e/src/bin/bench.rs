@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use e2e::bench::report::{Results, Row};
-use e2e::bench::{ceiling, latency, lists, say, streams, throughput};
+use e2e::bench::{latency, lists, say, streams, throughput};
 use e2e::system::System;
 use sqlx::postgres::PgPoolOptions;
 
@@ -33,9 +33,9 @@ struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     Memory,
+    Single,
     Latency,
     Batches,
-    Single,
     Lists,
     Streams,
     Soak,
@@ -80,16 +80,15 @@ async fn measure(args: &Args, system: &System) -> anyhow::Result<Results> {
     if args.has(Part::Memory) {
         memory(system, "idle", 150.0, &mut results).await?;
     }
-    let ceiling = ceiling::measure(&system.endpoints.postgres, Duration::from_secs(10)).await?;
+    if args.has(Part::Single) {
+        throughput::single(system, &pool, Duration::from_secs(15), &mut results).await?;
+    }
     if args.has(Part::Latency) {
         latency::measure(system, Duration::from_secs(20), &mut results).await?;
     }
     if args.has(Part::Batches) {
         let time = Duration::from_secs(args.seconds);
-        throughput::batches(system, &pool, ceiling, time, &mut results).await?;
-    }
-    if args.has(Part::Single) {
-        throughput::single(system, &pool, ceiling, Duration::from_secs(15), &mut results).await?;
+        throughput::batches(system, &pool, time, &mut results).await?;
     }
     if args.has(Part::Lists) {
         lists::fill(system, &pool).await?;

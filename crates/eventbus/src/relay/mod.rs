@@ -14,6 +14,7 @@ use std::time::Duration;
 use lifecycle::{Backoff, Lifecycle, OnExit, Phase};
 use store::Stores;
 use telemetry::Metrics;
+use tokio::sync::watch;
 
 use crate::{Bus, BusError, metrics::RelayMetrics};
 
@@ -28,6 +29,7 @@ pub(crate) struct Desk {
     pub(crate) stores: Stores,
     pub(crate) service: &'static str,
     pub(crate) metrics: RelayMetrics,
+    pub(crate) hold: watch::Receiver<bool>,
 }
 
 impl Relay {
@@ -42,12 +44,30 @@ impl Relay {
         lifecycle: &Lifecycle,
         metrics: &Metrics,
     ) -> Result<(), BusError> {
+        let (_, never) = watch::channel(false);
+        Self::spawn_with(never, bus, stores, service, lifecycle, metrics)
+    }
+
+    /// The same; the relay rests while `hold` says so. Events wait in the outbox meanwhile, and a shutdown publishes
+    /// what it can of them.
+    ///
+    /// # Errors
+    /// A conflict of metrics.
+    pub fn spawn_with(
+        hold: watch::Receiver<bool>,
+        bus: &Bus,
+        stores: &Stores,
+        service: &'static str,
+        lifecycle: &Lifecycle,
+        metrics: &Metrics,
+    ) -> Result<(), BusError> {
         let metrics = RelayMetrics::new(metrics)?;
         let desk = Desk {
             bus: bus.clone(),
             stores: stores.clone(),
             service,
             metrics,
+            hold,
         };
         let again = OnExit::Restart {
             backoff: Backoff {

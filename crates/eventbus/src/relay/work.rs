@@ -41,6 +41,8 @@ const NOWHERE: &str = "none";
 
 /// What the loop knows from one round to the next.
 struct Rounds {
+    /// While true, nothing is published.
+    hold: watch::Receiver<bool>,
     epochs: watch::Receiver<u64>,
     poke: Arc<Notify>,
     /// The streams were compared since the last epoch.
@@ -59,6 +61,7 @@ impl Desk {
     /// Relays until shutdown (`Ok`) or until leadership or database are lost.
     pub(super) async fn relay(&self, lead: &mut Leadership, shutdown: &Shutdown) -> Result<(), BusError> {
         let mut rounds = Rounds {
+            hold: self.hold.clone(),
             epochs: self.bus.epochs(),
             poke: self.stores.outbox_poke(),
             checked: false,
@@ -71,13 +74,24 @@ impl Desk {
             redriven: Instant::now(),
         };
         loop {
+            // What was committed until a shutdown is published once more before we go.
+            let last = shutdown.is_requested();
             if rounds.confirmed.elapsed() >= CONFIRM {
                 lead.check().await?;
                 rounds.confirmed = Instant::now();
             }
+            if *rounds.hold.borrow() && !last {
+                self.measure(&mut rounds).await?;
+                tokio::select! {
+                    () = shutdown.requested() => {}
+                    Ok(_) = rounds.hold.wait_for(|hold| !hold) => {}
+                    () = tokio::time::sleep(CONFIRM) => {}
+                }
+                continue;
+            }
             let next = Instant::now() + BREATH;
             let pause = self.round(&mut rounds).await?;
-            if shutdown.is_requested() {
+            if last {
                 return Ok(());
             }
             let Some(pause) = pause else {
@@ -90,11 +104,7 @@ impl Desk {
                 continue;
             };
             tokio::select! {
-                () = shutdown.requested() => {
-                    // What was committed until now is published once more before we go.
-                    self.round(&mut rounds).await?;
-                    return Ok(());
-                }
+                () = shutdown.requested() => {}
                 () = rounds.poke.notified() => rounds.poll = POLL_MIN,
                 changed = rounds.epochs.changed() => rounds.checked &= changed.is_err(),
                 () = tokio::time::sleep(pause) => {}

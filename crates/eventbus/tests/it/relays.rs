@@ -212,3 +212,34 @@ async fn a_leader_that_loses_its_lock_while_it_lives_repeats_nothing() {
         service.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_is_held_publishes_when_it_is_let_go_and_when_it_is_stopped() {
+    let db = Database::create().await;
+    let settings = db.bus_settings();
+    let (hold, held) = tokio::sync::watch::channel(true);
+    let service = Service::start(&db, &settings).await;
+    eventbus::Relay::spawn_with(
+        held,
+        &service.bus,
+        &service.stores,
+        SERVICE,
+        &service.life,
+        &service.metrics,
+    )
+    .unwrap();
+    let mut told = service.tell_each(org(1), 3).await;
+    wait_for("the relay leads", LATER, async || {
+        (service.metric("relay_leader_info") == 1.0).then_some(())
+    })
+    .await;
+    // Longer than any pause of a relay that is not held.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(service.unpublished().await, 3);
+    hold.send_replace(false);
+    service.wait_published().await;
+    hold.send_replace(true);
+    told.extend(service.tell_each(org(1), 2).await);
+    service.stop().await;
+    assert_eq!(stored_ids(&settings).await, told);
+}

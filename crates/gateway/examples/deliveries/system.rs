@@ -69,6 +69,7 @@ impl System {
             metrics,
             clock: SystemClock::shared(),
             ids: SystemIds::shared(),
+            intake: None,
         };
         gateway::start(&settings, deps, listeners)?;
         Ok(Self { stores, base })

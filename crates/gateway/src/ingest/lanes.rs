@@ -10,9 +10,9 @@ use contracts::signals::v1::{AcceptJsonRequest, JsonIntake, JsonIntakeResult};
 use errors::{ApiError, ErrorCode};
 use ids::Clock;
 use lifecycle::{Lifecycle, OnExit, Phase};
+use rpc::Target;
 use telemetry::Histogram;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::backends::Backends;
 use crate::config::IngestSettings;
@@ -37,10 +37,11 @@ pub(super) fn start(
         max_weight: settings.group_bytes,
         max_queued_items: settings.queue_items,
         max_queued_weight: settings.queue_bytes,
-        breath: Duration::ZERO,
+        breath: Duration::from_millis(settings.breath_ms),
+        crowd: settings.crowd,
     });
     let bulk = Bulk {
-        client: IntakeServiceClient::new(backends.signal_ingest())
+        client: IntakeServiceClient::new(backends.intake())
             .max_encoding_message_size(MAX_MESSAGE)
             .max_decoding_message_size(MAX_MESSAGE),
         backends: backends.clone(),
@@ -69,7 +70,7 @@ pub(super) fn start(
 
 #[derive(Clone)]
 struct Bulk {
-    client: IntakeServiceClient<Channel>,
+    client: IntakeServiceClient<Target>,
     backends: Backends,
     /// Requests in one call.
     groups: Histogram,

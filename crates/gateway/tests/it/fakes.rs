@@ -26,7 +26,7 @@ use contracts::signals::v1::{
 use errors::{ApiError, ErrorCode};
 use lifecycle::Lifecycle;
 use parking_lot::Mutex;
-use rpc::{Access, Principal, Role, Server, ServerSettings, Verifier};
+use rpc::{Access, InProcess, Principal, Role, Server, ServerSettings, Verifier};
 use serde_json::Value;
 use telemetry::Metrics;
 use tokio::net::TcpSocket;
@@ -59,8 +59,8 @@ pub struct Seen {
 pub struct Fake(pub Arc<Seen>);
 
 impl Fake {
-    /// Serves all services on one port.
-    pub async fn serve(verifier: Verifier, lifecycle: &Lifecycle) -> (Arc<Seen>, String) {
+    /// Serves all services on one port, and to callers in this process.
+    pub async fn serve(verifier: Verifier, lifecycle: &Lifecycle) -> (Arc<Seen>, String, InProcess) {
         // Accepted sockets take TCP_NODELAY over from the listener.
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_nodelay(true).unwrap();
@@ -77,7 +77,7 @@ impl Fake {
         let intake = IntakeServiceServer::new(fake.clone())
             .max_decoding_message_size(32 << 20)
             .max_encoding_message_size(32 << 20);
-        Server::new(settings, verifier, &Metrics::new("fake"))
+        let server = Server::new(settings, verifier, &Metrics::new("fake"))
             .unwrap()
             .add(intake)
             .add(contracts::crm::v1::import_service_server::ImportServiceServer::new(fake.clone()))
@@ -87,9 +87,10 @@ impl Fake {
             .add(crate::fake_batches::signals(fake.clone()))
             .add(crate::fake_batches::scores(fake.clone()))
             .add(AccountServiceServer::new(fake.clone()))
-            .add(StageServiceServer::new(fake.clone()))
-            .serve(listener, lifecycle);
-        (fake.0, url)
+            .add(StageServiceServer::new(fake.clone()));
+        let here = server.in_process();
+        server.serve(listener, lifecycle);
+        (fake.0, url, here)
     }
 
     pub fn note<T>(&self, request: &Request<T>) -> Result<(), Status> {

@@ -8,7 +8,7 @@ use gateway::access::{NewKey, create_key, create_organization};
 use gateway::{Deps, Listeners, Settings};
 use ids::{ApiKeyId, OrgId, SystemClock, SystemIds};
 use reqwest::{Client, Method, RequestBuilder, Response};
-use rpc::{KeyPair, Role, Verifier};
+use rpc::{InProcess, KeyPair, Role, Verifier};
 use serde_json::{Value, json};
 use telemetry::Metrics;
 use test_kit::{TestStores, unique_prefix};
@@ -32,12 +32,23 @@ pub struct Gateway {
     pub bus_settings: BusSettings,
 }
 
+/// An address where nobody listens.
+const NOBODY: &str = "http://127.0.0.1:9";
+
+/// Where the services are.
+enum Services {
+    AtPorts,
+    IntakeHere,
+    Nowhere,
+}
+
 /// Starts the servers.
 async fn serve(
     settings: &Settings,
     stores: &TestStores,
     bus: &Bus,
     metrics: Metrics,
+    intake: Option<InProcess>,
 ) -> (SocketAddr, SocketAddr) {
     let listeners = Listeners::bind(settings).await.unwrap();
     let (http, grpc) = (
@@ -51,6 +62,7 @@ async fn serve(
         metrics,
         clock: SystemClock::shared(),
         ids: SystemIds::shared(),
+        intake,
     };
     gateway::start(settings, deps, listeners).unwrap();
     (http, grpc)
@@ -63,7 +75,7 @@ impl Gateway {
 
     /// With settings of its own: sections as in `default.toml`.
     pub async fn with(changes: Value) -> Self {
-        Box::pin(Self::build(changes, None, BusSettings::default())).await
+        Box::pin(Self::build(changes, Services::AtPorts, BusSettings::default())).await
     }
 
     /// With events that are kept for one second only.
@@ -74,7 +86,7 @@ impl Gateway {
             duplicate_window_secs: 1,
             ..BusSettings::default()
         };
-        Box::pin(Self::build(changes, None, bus)).await
+        Box::pin(Self::build(changes, Services::AtPorts, bus)).await
     }
 
     /// On a broker of the test's own.
@@ -88,22 +100,36 @@ impl Gateway {
             url: url.to_owned(),
             ..BusSettings::default()
         };
-        Box::pin(Self::build(changes, None, bus)).await
+        Box::pin(Self::build(changes, Services::AtPorts, bus)).await
     }
 
     /// With the services at an address where nobody listens.
     pub async fn alone() -> Self {
-        let nobody = Some("http://127.0.0.1:9".to_owned());
-        Box::pin(Self::build(json!({}), nobody, BusSettings::default())).await
+        Box::pin(Self::build(json!({}), Services::Nowhere, BusSettings::default())).await
     }
 
-    async fn build(changes: Value, services: Option<String>, bus: BusSettings) -> Self {
+    /// With signal-ingest in the gateway's process, and no other service.
+    pub async fn with_intake() -> Self {
+        Box::pin(Self::build(
+            json!({}),
+            Services::IntakeHere,
+            BusSettings::default(),
+        ))
+        .await
+    }
+
+    async fn build(changes: Value, services: Services, bus: BusSettings) -> Self {
         let stores = TestStores::create(gateway::SCHEMA, &gateway::MIGRATOR).await;
         let lifecycle = stores.lifecycle().clone();
         let pair = KeyPair::generate();
         let verifier = Verifier::new(std::slice::from_ref(&pair.public), SystemClock::shared()).unwrap();
-        let (seen, url) = Fake::serve(verifier, &lifecycle).await;
-        let settings = settings(&pair, &services.unwrap_or(url), changes);
+        let (seen, url, here) = Fake::serve(verifier, &lifecycle).await;
+        let (url, intake) = match services {
+            Services::AtPorts => (url.as_str(), None),
+            Services::IntakeHere => (NOBODY, Some(here)),
+            Services::Nowhere => (NOBODY, None),
+        };
+        let settings = settings(&pair, url, changes);
         let metrics = stores.metrics().clone();
         let bus_settings = BusSettings {
             url: if bus.url == BusSettings::default().url {
@@ -128,7 +154,7 @@ impl Gateway {
         )
         .await
         .unwrap();
-        let (http, grpc) = serve(&settings, &stores, &bus, metrics.clone()).await;
+        let (http, grpc) = serve(&settings, &stores, &bus, metrics.clone(), intake).await;
         Self {
             base: format!("http://{http}"),
             http,
@@ -149,7 +175,7 @@ impl Gateway {
     /// Another process on the same schema and bus: as this one after a restart.
     pub async fn again(&self) -> (SocketAddr, String) {
         let metrics = Metrics::new("gateway-again");
-        let (http, grpc) = serve(&self.settings, &self.stores, &self.bus, metrics).await;
+        let (http, grpc) = serve(&self.settings, &self.stores, &self.bus, metrics, None).await;
         (http, format!("http://{grpc}"))
     }
 
@@ -206,7 +232,7 @@ impl Gateway {
 
 /// Settings that nothing is started with.
 pub fn settings_alone() -> Settings {
-    settings(&KeyPair::generate(), "http://127.0.0.1:9", json!({}))
+    settings(&KeyPair::generate(), NOBODY, json!({}))
 }
 
 fn settings(pair: &KeyPair, services: &str, changes: Value) -> Settings {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+use crate::fakes::KNOWN;
 use crate::harness::{Gateway, problem};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,4 +141,24 @@ async fn without_signal_ingest_nothing_is_accepted() {
     );
     let (status, _) = problem(gateway.get("/api/v1/accounts").send().await.unwrap()).await;
     assert_eq!(status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_and_deliveries_need_no_port_where_signal_ingest_is_in_the_process() {
+    let gateway = Gateway::with_intake().await;
+    let posted = join_all((0..20).map(|_| gateway.post("/api/v1/signals", r#"{"type":"a"}"#).send())).await;
+    for response in posted {
+        assert_eq!(response.unwrap().status(), 202);
+    }
+    assert_eq!(gateway.seen.intakes.lock().len(), 20);
+    let delivered = gateway
+        .client
+        .post(format!("{}/hooks/github/{KNOWN}", gateway.base))
+        .header("content-type", "application/json")
+        .header("X-GitHub-Event", "star")
+        .header("X-GitHub-Delivery", "1")
+        .header("X-Hub-Signature-256", "sha256=good")
+        .body("{}");
+    assert_eq!(delivered.send().await.unwrap().status(), 202);
+    assert_eq!(gateway.seen.hooks.lock().len(), 1);
 }

@@ -3,13 +3,13 @@
 use contracts::{Envelope, events::v1 as events};
 use eventbus::{Delivery as _, Handler, HandlerError};
 
-use super::{Desk, delivered, firmographics, id};
-use crate::store::{self, Company, Source};
+use super::{Companies, firmographics, id};
+use crate::store::{Company, Source};
 
 const CONSUMER: &str = "scoring_account_discovered";
 
 /// Keeps what was learnt.
-pub struct AccountDiscovered(pub Desk);
+pub struct AccountDiscovered(pub Companies);
 
 impl Handler for AccountDiscovered {
     async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
@@ -25,14 +25,6 @@ impl Handler for AccountDiscovered {
                 event.funding_stage,
             ),
         };
-        let desk = &self.0;
-        let outcome = store::learn_company(
-            &desk.pipeline,
-            &delivered(&envelope, CONSUMER),
-            &company,
-            desk.now(),
-        )
-        .await;
-        desk.settle(outcome)
+        self.0.learn(&envelope, CONSUMER, company).await
     }
 }

@@ -3,17 +3,17 @@
 use contracts::{Envelope, crm::v1 as crm, events::v1 as events};
 use eventbus::{Delivery as _, Handler, HandlerError};
 
-use super::{Desk, delivered, firmographics, id, unreadable};
-use crate::store::{self, Company, Source};
+use super::{Companies, firmographics, id, unreadable};
+use crate::store::{Company, Source};
 
 const CREATED: &str = "scoring_account_created";
 const UPDATED: &str = "scoring_account_updated";
 
 /// Keeps what is recorded of a new account.
-pub struct AccountCreated(pub Desk);
+pub struct AccountCreated(pub Companies);
 
 /// Keeps what is recorded of a changed account.
-pub struct AccountUpdated(pub Desk);
+pub struct AccountUpdated(pub Companies);
 
 impl Handler for AccountCreated {
     async fn handle(&self, envelope: Envelope) -> Result<(), HandlerError> {
@@ -30,7 +30,7 @@ impl Handler for AccountUpdated {
 }
 
 async fn keep(
-    desk: &Desk,
+    companies: &Companies,
     envelope: &Envelope,
     consumer: &'static str,
     account: Option<crm::Account>,
@@ -47,12 +47,5 @@ async fn keep(
             account.funding_stage,
         ),
     };
-    let outcome = store::learn_company(
-        &desk.pipeline,
-        &delivered(envelope, consumer),
-        &company,
-        desk.now(),
-    )
-    .await;
-    desk.settle(outcome)
+    companies.learn(envelope, consumer, company).await
 }

@@ -5,6 +5,7 @@
 
 mod account_discovered;
 mod account_recorded;
+mod companies;
 mod contact_identified;
 mod identity_account_linked;
 mod identity_merged;
@@ -14,7 +15,7 @@ mod signals_recorded;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ::store::{Class, PipelineDb, Stores};
+use ::store::{PipelineDb, Stores};
 use contracts::{Envelope, Event, events::v1 as events};
 use eventbus::{Bus, BusError, ConsumerSpec, Handler, HandlerError, spawn_consumer};
 use ids::Clock;
@@ -32,6 +33,7 @@ use crate::store::{Delivered, micros};
 
 pub use account_discovered::AccountDiscovered;
 pub use account_recorded::{AccountCreated, AccountUpdated};
+pub use companies::Companies;
 pub use contact_identified::ContactIdentified;
 pub use identity_account_linked::IdentityAccountLinked;
 pub use identity_merged::IdentityMerged;
@@ -62,10 +64,7 @@ impl Desk {
                 self.poke.notify_one();
                 Ok(())
             }
-            // What a constraint refuses now it will refuse again.
-            Err(ScoringError::Store(error)) if matches!(error.class(), Class::Check { .. }) => {
-                Err(HandlerError::poison(error))
-            }
+            Err(error) if error.is_final() => Err(HandlerError::poison(error)),
             Err(error) => Err(HandlerError::retry(error)),
         }
     }
@@ -94,10 +93,13 @@ pub fn spawn(
     let few = settings.consumers.concurrency;
     parts.start::<events::IdentityMerged, _>(few, IdentityMerged(desk.clone()))?;
     parts.start::<events::IdentityAccountLinked, _>(few, IdentityAccountLinked(desk.clone()))?;
-    parts.start::<events::ContactIdentified, _>(few, ContactIdentified(desk.clone()))?;
-    parts.start::<events::AccountDiscovered, _>(few, AccountDiscovered(desk.clone()))?;
-    parts.start::<events::AccountCreated, _>(few, AccountCreated(desk.clone()))?;
-    parts.start::<events::AccountUpdated, _>(few, AccountUpdated(desk.clone()))
+    let many = settings.consumers.group_events;
+    let people = ContactIdentified::start(desk.clone(), settings.consumers, lifecycle);
+    parts.start::<events::ContactIdentified, _>(many, people)?;
+    let companies = Companies::start(desk.clone(), settings.consumers, lifecycle);
+    parts.start::<events::AccountDiscovered, _>(many, AccountDiscovered(companies.clone()))?;
+    parts.start::<events::AccountCreated, _>(many, AccountCreated(companies.clone()))?;
+    parts.start::<events::AccountUpdated, _>(many, AccountUpdated(companies))
 }
 
 struct Parts<'a> {

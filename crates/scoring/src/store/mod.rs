@@ -3,7 +3,7 @@
 //! Owns the tables of `migrations/scoring`. Must not: decide anything about scores (that is `domain`).
 //!
 //! Lock order, so that transactions never wait for each other in a circle: inbox, the organization's identity lock,
-//! roll-ups, titles, schedule; rows of one table in falling order of their keys. Where that cannot be kept, Postgres ends
+//! roll-ups, titles, firmographics, schedule; rows of one table in falling order of their keys. Where that cannot be kept, Postgres ends
 //! one side, which starts again.
 
 mod activity;
@@ -19,13 +19,16 @@ pub mod rollup;
 pub mod schedule;
 pub mod scores;
 
-pub use companies::{Company, Source, learn_company};
+pub use companies::{Company, Source, learn_companies};
 pub use moves::{Link, Merge, link, merge};
-pub use people::{Person, learn_person};
+pub use people::{Person, learn_people};
+
+use std::collections::{BTreeMap, HashSet};
 
 use ::store::{PipelineDb, Tx, inbox};
 use ids::{EventId, OrgId};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::error::ScoringError;
 
@@ -59,6 +62,30 @@ async fn begin_once(pipeline: &PipelineDb, delivered: &Delivered) -> Result<Opti
     }
     tx.rollback().await;
     Ok(None)
+}
+
+/// Claims deliveries; tells of each whether its effect is to be now. One that is there twice has it once.
+async fn claim_all(
+    tx: &mut Tx,
+    deliveries: impl Iterator<Item = &Delivered> + Clone,
+) -> Result<Vec<Outcome>, ScoringError> {
+    let mut claims: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
+    for delivered in deliveries.clone() {
+        claims
+            .entry(delivered.consumer)
+            .or_default()
+            .push(delivered.event.uuid());
+    }
+    let mut new = HashSet::new();
+    for (consumer, events) in claims {
+        let claimed = inbox::claim_all(tx, consumer, &events).await?;
+        new.extend(claimed.into_iter().map(|event| (consumer, event)));
+    }
+    let outcome = |delivered: &Delivered| match new.remove(&(delivered.consumer, delivered.event.uuid())) {
+        true => Outcome::Applied,
+        false => Outcome::Repeated,
+    };
+    Ok(deliveries.map(outcome).collect())
 }
 
 /// Has the transaction's statements planned without sequential scans. Prepared statements keep their plan, and a plan

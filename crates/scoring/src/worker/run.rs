@@ -15,7 +15,7 @@ use crate::store::{prune as pruning, schedule};
 /// How often old history is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// The longest pause after a busy round.
-const LONGEST_BREATH: Duration = Duration::from_millis(50);
+const LONGEST_BREATH: Duration = Duration::from_millis(20);
 
 /// Scores whatever becomes due until shutdown. Woken by `poke` after every roll-up of this process, and looking by
 /// itself for what other processes rolled up and for what grew old.

@@ -1,5 +1,6 @@
 //! scoring as tests need it: its database, its handlers, its scorer, its gRPC server, and callers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct World {
     pub desk: on::Desk,
     pub scorer: Scorer,
     pub signals: on::SignalsRecorded,
+    pub companies: on::Companies,
+    pub people: on::ContactIdentified,
     pub settings: Settings,
     pub life: Lifecycle,
 }
@@ -43,12 +46,16 @@ impl World {
         let settings = Settings::load(None, std::iter::empty(), Some(key)).unwrap();
         let life = Lifecycle::new();
         let (desk, scorer, signals) = parts(stores.stores(), &clock, &settings, &life);
+        let companies = on::Companies::start(desk.clone(), settings.consumers, &life);
+        let people = on::ContactIdentified::start(desk.clone(), settings.consumers, &life);
         Self {
             stores,
             clock,
             desk,
             scorer,
             signals,
+            companies,
+            people,
             settings,
             life,
         }
@@ -74,15 +81,15 @@ impl World {
 
     /// Hands an event to its handler, as the bus does.
     pub async fn deliver(&self, envelope: Envelope) -> Result<(), HandlerError> {
-        let desk = self.desk.clone();
+        let (desk, companies) = (self.desk.clone(), self.companies.clone());
         match envelope.subject.kind.as_str() {
             "signals.recorded" => self.signals.handle(envelope).await,
             "identity.merged" => on::IdentityMerged(desk).handle(envelope).await,
             "identity.account_linked" => on::IdentityAccountLinked(desk).handle(envelope).await,
-            "contact.identified" => on::ContactIdentified(desk).handle(envelope).await,
-            "account.discovered" => on::AccountDiscovered(desk).handle(envelope).await,
-            "account.created" => on::AccountCreated(desk).handle(envelope).await,
-            "account.updated" => on::AccountUpdated(desk).handle(envelope).await,
+            "contact.identified" => self.people.handle(envelope).await,
+            "account.discovered" => on::AccountDiscovered(companies).handle(envelope).await,
+            "account.created" => on::AccountCreated(companies).handle(envelope).await,
+            "account.updated" => on::AccountUpdated(companies).handle(envelope).await,
             other => panic!("nobody listens to {other}"),
         }
     }
@@ -157,6 +164,55 @@ impl World {
         .fetch_one(&mut self.admin().await)
         .await
         .unwrap()
+    }
+
+    /// The accounts that wait to be scored, with their organizations.
+    pub async fn marked(&self) -> BTreeSet<(OrgId, Uuid)> {
+        let accounts: Vec<(Uuid, Uuid)> =
+            sqlx::query_as("SELECT org_id, account_id FROM schedule WHERE dirty")
+                .fetch_all(&mut self.admin().await)
+                .await
+                .unwrap();
+        accounts
+            .into_iter()
+            .map(|(org, account)| (OrgId(org), account))
+            .collect()
+    }
+
+    /// Runs a statement as superuser.
+    pub async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement)
+            .execute(&mut self.admin().await)
+            .await
+            .unwrap();
+    }
+
+    /// Does `work` while the lowest of `ids`, in column `key` of `table`, is locked by hand, until `work` has locked all the
+    /// others: only work that locks in falling order comes to an end.
+    pub async fn locking_downwards<T>(
+        &self,
+        (table, key): (&str, &str),
+        ids: &[Uuid],
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut ids = ids.to_vec();
+        ids.sort();
+        let (lowest, others) = ids.split_first().unwrap();
+        let lock = format!("SELECT 1 FROM {table} WHERE {key} = ANY($1) FOR UPDATE SKIP LOCKED");
+        let lock = |ids: Vec<Uuid>| sqlx::query(sqlx::AssertSqlSafe(lock.clone())).bind(ids);
+        let mut by_hand = self.admin().await;
+        sqlx::query("BEGIN").execute(&mut by_hand).await.unwrap();
+        let held = lock(vec![*lowest]).fetch_all(&mut by_hand).await.unwrap();
+        assert_eq!(held.len(), 1);
+        let release = async {
+            test_kit::wait_for("the others to be locked", SOON, async || {
+                let free = lock(others.to_vec()).fetch_all(&mut self.admin().await).await;
+                free.unwrap().is_empty().then_some(())
+            })
+            .await;
+            sqlx::query("ROLLBACK").execute(&mut by_hand).await.unwrap();
+        };
+        tokio::join!(work, Box::pin(release)).0
     }
 
     /// Everything that is rolled up of an organization, as text, for comparison.

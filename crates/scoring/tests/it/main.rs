@@ -17,3 +17,5 @@ mod rollups;
 mod schedule;
 mod scores;
 mod tenancy;
+mod told_companies;
+mod told_people;

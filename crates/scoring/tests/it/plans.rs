@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contracts::events::v1 as events;
 use jiff::SignedDuration;
 use test_kit::wait_for;
 use uuid::Uuid;
@@ -88,6 +89,13 @@ async fn signals_moves_and_scores_read_by_index_only() {
             .await;
         world.tell(org, &linked(new_id(), accounts[1])).await;
         world.tell(org, &identified(new_id(), 1, Some("CTO"))).await;
+        world.tell(org, &identified(person, 1, Some("CTO"))).await;
+        let learnt = events::AccountDiscovered {
+            account_id: accounts[3].to_string(),
+            revision: 1,
+            ..events::AccountDiscovered::default()
+        };
+        world.tell(org, &learnt).await;
         world.settle_all().await;
         world.score(org, accounts[2]).await.unwrap();
     }

@@ -60,7 +60,7 @@ async fn concurrent_replicas_and_repeats_count_every_batch_once() {
         })
     });
     for outcome in futures::future::join_all(deliveries).await {
-        // More at once than the queue holds: the bus would deliver again.
+        // Whoever waits too long for another's claim is delivered again by the bus.
         assert!(!matches!(outcome, Err(HandlerError::Poison(_))));
     }
     for envelope in &envelopes {

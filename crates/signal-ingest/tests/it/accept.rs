@@ -230,6 +230,34 @@ async fn racing_repeats_of_a_key_are_accepted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn repeats_among_new_signals_are_found_whether_they_are_expected_or_not() {
+    let (world, org) = (World::new().await, new_org());
+    let send = async |keys: std::ops::Range<usize>| {
+        let signals = keys.map(|n| json!({"type": "t", "idempotencyKey": format!("k{n}")}));
+        let answer = world.send(org, signals.collect()).await;
+        (answer.accepted, answer.duplicates)
+    };
+    assert_eq!(send(0..10).await, (10, 0));
+    assert_eq!(send(5..15).await, (5, 5), "repeats were not expected");
+    assert_eq!(send(10..20).await, (5, 5), "repeats were expected");
+    // After some time without any, keys are entered without a look again.
+    for n in 1_000..1_070 {
+        assert_eq!(send(n..n + 1).await, (1, 0));
+    }
+    assert_eq!(send(15..25).await, (5, 5));
+    assert_eq!(send(0..25).await, (0, 25));
+    let stored = 25 + 70;
+    assert_eq!(
+        world.number("SELECT sum(signal_count) FROM batches").await,
+        stored
+    );
+    assert_eq!(
+        world.number("SELECT count(*) FROM idempotency_keys").await,
+        stored
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn grpc_obeys_the_same_rules() {
     let (world, org) = (World::new().await, new_org());
     let input = |kind: &str| SignalInput {

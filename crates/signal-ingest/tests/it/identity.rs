@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::events::v1::{IdentityAccountLinked, IdentityMerged};
 use contracts::signals::v1::{Resolution, Signal};
 use contracts::{Envelope, Event};
-use eventbus::Handler as _;
+use eventbus::{Handler as _, HandlerError};
 use ids::OrgId;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use crate::harness::{World, new_id, new_org, resolved, wrap};
 use crate::record::{batch, handler};
+
+/// More than it takes when many tests share the machine.
+const DELIVERIES: usize = 20;
 
 fn how(rule: &str) -> Option<Resolution> {
     Some(Resolution {
@@ -58,15 +61,24 @@ fn stale(org: OrgId, actor: Uuid, contact: Option<Uuid>, account: Option<Uuid>) 
     batch(org, vec![signal(), signal(), signal()])
 }
 
+/// As the bus does: what failed for a reason that may pass (a lock that was waited for too long) comes again.
 async fn deliver(world: &World, envelope: Envelope) {
-    let db = world.stores.pipeline.clone();
-    let metrics = IngestMetrics::new(&Metrics::new("signal-ingest")).unwrap();
-    let done = match envelope.subject.kind.as_str() {
-        IdentityMerged::TYPE => MergeHandler { db, metrics }.handle(envelope).await,
-        IdentityAccountLinked::TYPE => LinkHandler { db, metrics }.handle(envelope).await,
-        _ => handler(world).handle(envelope).await,
-    };
-    done.unwrap();
+    for _ in 0..DELIVERIES {
+        let db = world.stores.pipeline.clone();
+        let metrics = IngestMetrics::new(&Metrics::new("signal-ingest")).unwrap();
+        let envelope = envelope.clone();
+        let done = match envelope.subject.kind.as_str() {
+            IdentityMerged::TYPE => MergeHandler { db, metrics }.handle(envelope).await,
+            IdentityAccountLinked::TYPE => LinkHandler { db, metrics }.handle(envelope).await,
+            _ => handler(world).handle(envelope).await,
+        };
+        match done {
+            Ok(()) => return,
+            Err(HandlerError::Retry(_)) => {}
+            Err(HandlerError::Poison(error)) => panic!("{error:#}"),
+        }
+    }
+    panic!("not taken in after {DELIVERIES} deliveries");
 }
 
 type Row = (Option<Uuid>, Option<Uuid>, Option<Uuid>);

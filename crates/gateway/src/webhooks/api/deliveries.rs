@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use store::list::{ListRequest, ListSpec};
 use store::paging::Page;
-use store::{OrgScope, Tx};
+use store::{OrgScope, Tx, retry};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -287,7 +287,8 @@ impl WebhookDeliveryService for Api {
         request: Request<wire::ResendWebhookDeliveryRequest>,
     ) -> Result<Response<wire::ResendWebhookDeliveryResponse>, Status> {
         let scope = enter(&request)?;
-        let delivery = Some(self.resend(&scope, request.get_ref()).await?.0);
+        let asked = request.get_ref();
+        let delivery = Some(retry(|| self.resend(&scope, asked)).await?.0);
         Ok(Response::new(wire::ResendWebhookDeliveryResponse { delivery }))
     }
 
@@ -296,7 +297,8 @@ impl WebhookDeliveryService for Api {
         request: Request<wire::CreateWebhookReplayRequest>,
     ) -> Result<Response<wire::CreateWebhookReplayResponse>, Status> {
         let scope = enter(&request)?;
-        let replay = Some(self.replay(&scope, request.into_inner()).await?.0);
+        let asked = request.get_ref();
+        let replay = Some(retry(|| self.replay(&scope, asked.clone())).await?.0);
         Ok(Response::new(wire::CreateWebhookReplayResponse { replay }))
     }
 

@@ -6,7 +6,7 @@ use errors::{ApiError, ErrorCode, ErrorDomain as _};
 use ids::{Clock, EventId, IdGen, OrgId};
 use jiff::Timestamp;
 use outbound::Policy;
-use store::{OrgScope, StoreError, Stores, Tx};
+use store::{OrgScope, StoreError, Stores, Transient, Tx};
 use tokio::sync::Notify;
 use tonic::{Request, Status};
 use uuid::Uuid;
@@ -62,6 +62,12 @@ impl From<sqlx::Error> for Fault {
 impl From<ApiError> for Fault {
     fn from(error: ApiError) -> Self {
         Self::Api(error)
+    }
+}
+
+impl Transient for Fault {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 }
 

@@ -3,6 +3,7 @@
 use contracts::webhooks::v1 as wire;
 use contracts::webhooks::v1::webhook_service_server::WebhookService;
 use store::list::{Filter, Kind, ListRequest, ListSpec, Match, Sort, SortKind};
+use store::retry;
 use tonic::{Request, Response, Status};
 
 use super::parts::{Api, enter};
@@ -58,7 +59,8 @@ impl WebhookService for Api {
         request: Request<wire::CreateWebhookRequest>,
     ) -> Result<Response<wire::CreateWebhookResponse>, Status> {
         let scope = enter(&request)?;
-        let webhook = Some(self.create(&scope, request.into_inner()).await?);
+        let asked = request.get_ref();
+        let webhook = Some(retry(|| self.create(&scope, asked.clone())).await?);
         Ok(Response::new(wire::CreateWebhookResponse { webhook }))
     }
 
@@ -77,7 +79,8 @@ impl WebhookService for Api {
         request: Request<wire::UpdateWebhookRequest>,
     ) -> Result<Response<wire::UpdateWebhookResponse>, Status> {
         let scope = enter(&request)?;
-        let webhook = Some(self.change(&scope, request.into_inner()).await?);
+        let asked = request.get_ref();
+        let webhook = Some(retry(|| self.change(&scope, asked.clone())).await?);
         Ok(Response::new(wire::UpdateWebhookResponse { webhook }))
     }
 
@@ -86,7 +89,8 @@ impl WebhookService for Api {
         request: Request<wire::DeleteWebhookRequest>,
     ) -> Result<Response<wire::DeleteWebhookResponse>, Status> {
         let scope = enter(&request)?;
-        self.delete(&scope, request.into_inner()).await?;
+        let asked = request.get_ref();
+        retry(|| self.delete(&scope, asked.clone())).await?;
         Ok(Response::new(wire::DeleteWebhookResponse {}))
     }
 
@@ -95,7 +99,8 @@ impl WebhookService for Api {
         request: Request<wire::RotateWebhookSecretRequest>,
     ) -> Result<Response<wire::RotateWebhookSecretResponse>, Status> {
         let scope = enter(&request)?;
-        let webhook = Some(self.rotate(&scope, request.into_inner()).await?);
+        let asked = request.get_ref();
+        let webhook = Some(retry(|| self.rotate(&scope, asked.clone())).await?);
         Ok(Response::new(wire::RotateWebhookSecretResponse { webhook }))
     }
 
@@ -105,7 +110,8 @@ impl WebhookService for Api {
     ) -> Result<Response<wire::EnableWebhookResponse>, Status> {
         let scope = enter(&request)?;
         let asked = request.get_ref();
-        let webhook = Some(self.enable(&scope, &asked.webhook_id, asked.dry_run).await?);
+        let done = retry(|| self.enable(&scope, &asked.webhook_id, asked.dry_run));
+        let webhook = Some(done.await?);
         Ok(Response::new(wire::EnableWebhookResponse { webhook }))
     }
 
@@ -115,7 +121,8 @@ impl WebhookService for Api {
     ) -> Result<Response<wire::DisableWebhookResponse>, Status> {
         let scope = enter(&request)?;
         let asked = request.get_ref();
-        let webhook = Some(self.disable(&scope, &asked.webhook_id, asked.dry_run).await?);
+        let done = retry(|| self.disable(&scope, &asked.webhook_id, asked.dry_run));
+        let webhook = Some(done.await?);
         Ok(Response::new(wire::DisableWebhookResponse { webhook }))
     }
 
@@ -125,7 +132,8 @@ impl WebhookService for Api {
     ) -> Result<Response<wire::TestWebhookResponse>, Status> {
         let scope = enter(&request)?;
         let asked = request.get_ref();
-        let delivery = Some(self.test(&scope, &asked.webhook_id, asked.dry_run).await?);
+        let done = retry(|| self.test(&scope, &asked.webhook_id, asked.dry_run));
+        let delivery = Some(done.await?);
         Ok(Response::new(wire::TestWebhookResponse { delivery }))
     }
 

@@ -76,6 +76,7 @@ impl Recorder {
             max_queued_items: settings.max_in_flight.saturating_mul(2).max(64),
             max_queued_weight: usize::MAX,
             breath: BREATH,
+            crowd: GROUP,
         });
         for lane in lanes {
             let rules = Arc::clone(&rules);

@@ -407,3 +407,47 @@ async fn owners_and_admins_are_mailed_when_their_webhook_is_disabled() {
     })
     .await;
 }
+
+/// A row that waits while its partition is made finds itself in the wrong one, and is written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_meets_the_making_of_a_partition_is_sent() {
+    let (gateway, receiver) = (started().await, Receiver::start().await);
+    let (id, _) = hook(&gateway, receiver.url("/h"), json!({})).await;
+    let mut owner = gateway.stores.owner.begin().await.unwrap();
+    let (today, bounds): (String, String) = sqlx::query_as(
+        "SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'webhook_bodies'::regclass AND c.relname = 'webhook_bodies_p' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')",
+    )
+    .fetch_one(&mut *owner)
+    .await
+    .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TABLE {today}")))
+        .execute(&mut *owner)
+        .await
+        .unwrap();
+    owner.commit().await.unwrap();
+
+    let mut owner = gateway.stores.owner.begin().await.unwrap();
+    let make = format!("CREATE TABLE {today} PARTITION OF webhook_bodies {bounds}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make))
+        .execute(&mut *owner)
+        .await
+        .unwrap();
+    let path = format!("/{id}/test");
+    let test = post(&gateway, &path, json!({}));
+    let made = async {
+        wait_for("the row waits for the partition", SOON, async || {
+            let waits: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'webhook_bodies_default'::regclass)",
+            )
+            .fetch_one(&mut *owner)
+            .await
+            .unwrap();
+            waits.then_some(())
+        })
+        .await;
+        owner.commit().await.unwrap();
+    };
+    tokio::join!(test, made);
+    hits(&receiver, 1).await;
+}

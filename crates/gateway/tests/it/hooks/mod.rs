@@ -192,6 +192,7 @@ impl Role {
                 metrics,
                 clock,
                 ids: SystemIds::shared(),
+                intake: None,
             };
             let listeners = Listeners::bind(&settings).await.unwrap();
             gateway::start(&settings, deps, listeners).unwrap();

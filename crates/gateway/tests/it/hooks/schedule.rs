@@ -151,15 +151,16 @@ async fn an_endpoint_is_left_alone_for_as_long_as_it_asks() {
     .await;
     let (id, _) = hook(&gateway, receiver.url("/h"), json!({})).await;
     publish(&gateway, gateway.org, &[account(1)]).await;
-    let due = wait_for("it waits", SOON, async || {
+    let (due, delivery) = wait_for("it waits", SOON, async || {
         let all = log(&gateway, &id).await;
         let first = all.first().filter(|d| d["attempts"] == 1)?;
-        first["nextAttemptAt"].as_str()?.parse::<Timestamp>().ok()
+        let due = first["nextAttemptAt"].as_str()?.parse::<Timestamp>().ok()?;
+        Some((due, first.clone()))
     })
     .await;
     let pause = due.duration_since(clock.now());
     assert!(
         pause > SignedDuration::from_secs(3590) && pause < SignedDuration::from_secs(3610),
-        "{pause}"
+        "{pause}: {delivery}"
     );
 }
