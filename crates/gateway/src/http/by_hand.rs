@@ -39,6 +39,12 @@ impl HandRoutes {
             .map(|route| route.method)
             .collect()
     }
+
+    /// Whether a route has this path word by word.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        self.0.iter().any(|route| route.path == path)
+    }
 }
 
 fn fits(template: &str, path: &str) -> bool {

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::dev::Payload;
 use actix_web::http::header::{ALLOW, AUTHORIZATION, HeaderValue, UPGRADE};
 use actix_web::http::{Method, StatusCode};
@@ -96,6 +97,10 @@ pub(super) async fn handle(
             answer::problem(&ApiError::internal(), &context)
         }
     };
+    if request.method() == Method::HEAD && response.body().size() == BodySize::Stream {
+        // Nobody reads it: the file is not made.
+        response = response.drop_body().map_into_boxed_body();
+    }
     answer::finish(response.headers_mut(), &context);
     edge.metrics
         .observe(kind_of(request.path()), response.status(), started.elapsed());
@@ -132,11 +137,11 @@ async fn route(
             let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.streams.open(request, caller).await
         }
-        "/api/v1/events/ws" if *method == Method::GET => {
+        "/api/v1/events/ws" if is_read(method) => {
             let caller = of_socket(edge, request, &mut payload, context).await?;
             edge.streams.socket(request, &mut payload, caller, context).await
         }
-        AUDIT_EXPORT if *method == Method::GET => {
+        AUDIT_EXPORT if is_read(method) => {
             let caller = authenticate(edge, request, &mut payload, context, Class::Read).await?;
             edge.audit_export.answer(request, &caller)
         }
@@ -169,8 +174,14 @@ async fn route(
                 .await
         }
         path if let Some(way) = Way::of(method, path) => transfer(edge, request, payload, context, way).await,
+        path if is_taken(edge, path) => Ok(not_here(edge, path, context)),
         path => transcoded(edge, request, payload, context, path).await,
     }
+}
+
+/// Whether handlers of their own have the path word by word: `/accounts/export` is no account, whatever the method.
+fn is_taken(edge: &Edge, path: &str) -> bool {
+    edge.by_hand.names(path) && !edge.transcoder.routes().names(path)
 }
 
 /// Files in and out.
@@ -244,8 +255,10 @@ fn is_read(method: &Method) -> bool {
 
 /// The methods that a path answers to, in order; none when there is nothing there.
 fn allowed(edge: &Edge, path: &str) -> Vec<&'static str> {
-    let mut allowed = edge.transcoder.methods(path);
-    allowed.extend(edge.by_hand.methods(path));
+    let mut allowed = edge.by_hand.methods(path);
+    if !is_taken(edge, path) {
+        allowed.extend(edge.transcoder.methods(path));
+    }
     if allowed.contains(&"GET") {
         allowed.push("HEAD");
     }

@@ -313,6 +313,12 @@ impl Routes {
         self.at(&segments).map(|(route, _)| route.http_method).collect()
     }
 
+    /// Whether a route has this path word by word.
+    #[must_use]
+    pub fn names(&self, path: &str) -> bool {
+        self.0.iter().any(|route| route.template == path)
+    }
+
     /// The routes of a path. Those with the most literal template own it, whatever the method: `/sources/query` is no source.
     fn at<'s>(
         &'s self,

@@ -71,16 +71,16 @@ impl<'p> Way<'p> {
     #[must_use]
     pub fn of(method: &Method, path: &'p str) -> Option<Self> {
         let rest = path.strip_prefix("/api/v1/")?;
-        let is_get = method == Method::GET;
+        let is_read = method == Method::GET || method == Method::HEAD;
         match rest {
             "imports" if method == Method::POST => return Some(Self::Upload),
-            "contacts/export" if is_get => return Some(Self::Export("contact")),
-            "accounts/export" if is_get => return Some(Self::Export("account")),
-            "deals/export" if is_get => return Some(Self::Export("deal")),
+            "contacts/export" if is_read => return Some(Self::Export("contact")),
+            "accounts/export" if is_read => return Some(Self::Export("account")),
+            "deals/export" if is_read => return Some(Self::Export("deal")),
             _ => {}
         }
         let id = rest.strip_prefix("imports/")?.strip_suffix("/report")?;
-        (is_get && !id.is_empty() && !id.contains('/')).then_some(Self::Report(id))
+        (is_read && !id.is_empty() && !id.contains('/')).then_some(Self::Report(id))
     }
 }
 

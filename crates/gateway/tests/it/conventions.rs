@@ -37,6 +37,8 @@ async fn options_tells_the_methods_and_gives_other_sites_nothing() {
             "DELETE, GET, HEAD, OPTIONS, PATCH",
         ),
         ("/api/v1/sources/query", "OPTIONS, POST"),
+        ("/api/v1/accounts/export", "GET, HEAD, OPTIONS"),
+        ("/api/v1/imports", "GET, HEAD, OPTIONS, POST"),
         ("/api/v1/signals", "GET, HEAD, OPTIONS, POST"),
         ("/api/v1/events", "GET, HEAD, OPTIONS"),
         ("/health", "GET, HEAD, OPTIONS"),

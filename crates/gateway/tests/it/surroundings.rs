@@ -203,6 +203,11 @@ async fn methods_and_paths_that_do_not_exist_are_told_apart() {
         (Method::GET, "/hooks/github/x".to_owned(), "OPTIONS, POST"),
         (Method::POST, "/health".to_owned(), "GET, HEAD, OPTIONS"),
         (
+            Method::PATCH,
+            "/api/v1/contacts/export".to_owned(),
+            "GET, HEAD, OPTIONS",
+        ),
+        (
             Method::DELETE,
             "/api/v1/accounts".to_owned(),
             "GET, HEAD, OPTIONS, POST, PUT",

@@ -105,6 +105,18 @@ async fn downloads_are_streamed_and_never_end_short_unnoticed() {
         .await
         .unwrap();
     assert!(broken.bytes().await.is_err(), "what broke off is no whole file");
+    let head = gateway
+        .request(Method::HEAD, "/api/v1/deals/export?format=ndjson")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.headers()["content-type"], "application/x-ndjson");
+    assert_eq!(
+        head.bytes().await.unwrap().len(),
+        0,
+        "only the head was asked for"
+    );
     let refused = gateway
         .get("/api/v1/accounts/export?filter[nothing]=1")
         .send()

@@ -421,15 +421,19 @@ async fn a_test_that_meets_the_making_of_a_partition_is_sent() {
     .fetch_one(&mut *owner)
     .await
     .unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TABLE {today}")))
+    let detach = format!("ALTER TABLE webhook_bodies DETACH PARTITION {today}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(detach))
         .execute(&mut *owner)
         .await
         .unwrap();
     owner.commit().await.unwrap();
 
     let mut owner = gateway.stores.owner.begin().await.unwrap();
-    let make = format!("CREATE TABLE {today} PARTITION OF webhook_bodies {bounds}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(make))
+    let attach = format!(
+        "LOCK TABLE webhook_bodies_default IN ACCESS EXCLUSIVE MODE; \
+         ALTER TABLE webhook_bodies ATTACH PARTITION {today} {bounds}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(attach))
         .execute(&mut *owner)
         .await
         .unwrap();
