@@ -91,8 +91,8 @@ async fn one_account(system: &System) -> anyhow::Result<()> {
     }
 }
 
-/// Copies one row that the system made itself until `table` has `count`, so that this file need not know its columns.
-/// `made` is a list of keys and values, by number `n`, of what differs.
+/// Copies one row that the system made itself until `table` has `count` at least, so that this file need not know its
+/// columns. `made` is a list of keys and values, by number `n`, of what differs.
 async fn copy_one(
     pool: &PgPool,
     org: uuid::Uuid,
@@ -100,6 +100,12 @@ async fn copy_one(
     count: i64,
     made: &'static str,
 ) -> anyhow::Result<()> {
+    let (present,): (i64,) = sqlx::query_as(AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+        .fetch_one(pool)
+        .await?;
+    if present >= count {
+        return Ok(());
+    }
     let (columns,): (String,) = sqlx::query_as(
         "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
          WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
@@ -112,9 +118,10 @@ async fn copy_one(
          SELECT {columns} FROM (SELECT (jsonb_populate_record(one.original,
              jsonb_build_object('id', gen_random_uuid(), {made}))).*
          FROM (SELECT original FROM {table} original WHERE org_id = $1 LIMIT 1) one,
-              generate_series((SELECT count(*) FROM {table}), $2) n) filled",
+              generate_series($2, $3) n) filled",
     )))
     .bind(org)
+    .bind(present + 1)
     .bind(count)
     .execute(pool)
     .await?;

@@ -73,7 +73,7 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
     }
     for field in allowed_of(&route.input, &from_path) {
         if !route.has_body || CONTROL.contains(&field.name()) {
-            all.push(from_query(&field, schemas));
+            all.push(from_query(&field, route.batch.is_some(), schemas));
         }
     }
     if answers_records(route) {
@@ -92,7 +92,8 @@ fn parameters(route: &Route, schemas: &mut Schemas<'_>) -> Vec<Value> {
     all
 }
 
-fn from_query(field: &FieldDescriptor, schemas: &mut Schemas<'_>) -> Value {
+/// What a service finds wrong with a parameter of a batch is in the verdict of each item, so its words are not listed there.
+fn from_query(field: &FieldDescriptor, of_batch: bool, schemas: &mut Schemas<'_>) -> Value {
     let comment = schemas.comments.field(field);
     if field.is_map() {
         let names = comment.quoted();
@@ -128,7 +129,9 @@ fn from_query(field: &FieldDescriptor, schemas: &mut Schemas<'_>) -> Value {
     };
     if let Some(words) = words.filter(|words| !words.is_empty()) {
         schema["examples"] = json!([words[0]]);
-        schema["enum"] = words.into();
+        if !of_batch {
+            schema["enum"] = words.into();
+        }
     }
     let mut parameter = json!({"name": field.json_name(), "in": "query", "schema": schema});
     if field.name() == "match" {

@@ -85,7 +85,8 @@ impl<'c> Schemas<'c> {
         let comment = self.comments.message(of);
         put(&mut schema, "description", comment.text);
         schema["properties"] = Value::Object(properties);
-        if way == Way::Out && of.get_field_by_name("next_cursor").is_some() {
+        let is_page = ["data", "next_cursor"].map(|name| of.get_field_by_name(name).is_some());
+        if way == Way::Out && is_page == [true, true] {
             required = vec!["data".to_owned(), "nextCursor".to_owned(), "hasMore".to_owned()];
         }
         if !required.is_empty() {

@@ -29,7 +29,7 @@ impl Prepared {
     /// Reads the body. A bad item fails alone; a body that is no batch fails whole.
     ///
     /// # Errors
-    /// `malformed_json`, `validation_failed`, `too_large`.
+    /// `invalid_parameter`, `malformed_json`, `validation_failed`, `too_large`.
     pub fn read(
         frame: Frame,
         batch: &Batch,
@@ -37,6 +37,7 @@ impl Prepared {
         path: String,
         who: OnBehalf,
     ) -> Result<Self, ApiError> {
+        frame.check_match()?;
         let items = items(Json::parse(body)?)?;
         let version = frame
             .message

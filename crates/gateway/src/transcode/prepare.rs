@@ -82,6 +82,14 @@ impl Frame {
             message::fill(&mut self.message, &Json::parse(body)?, &self.skip)?;
         }
         conditional::apply_if_match(request, &mut self.message)?;
+        self.check_match()
+    }
+
+    /// An upsert must say what tells whether the record exists.
+    ///
+    /// # Errors
+    /// `invalid_parameter`.
+    pub fn check_match(&self) -> Result<(), ApiError> {
         let key = self
             .route
             .upserted()

@@ -22,7 +22,7 @@ pub fn described() -> Vec<ByHand> {
         "parameters": [object, query("fileName", false, "Name of the file."),
             query("encoding", false, "Its encoding (a label of the WHATWG standard), if it is known better than it can be guessed."),
             query("separator", false, "`,`, `;`, `|` or `tab`, if it is known better than it can be guessed.")],
-        "requestBody": {"required": true, "content": {"text/csv": {"schema": {"type": "string"}}}},
+        "requestBody": {"required": true, "content": {"text/csv": {"schema": {}}}},
         "responses": {"201": {"description": "The import.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Import"}}}}},
     });
     let csv = || serde_json::json!({"200": {"description": "The file.", "content": {"text/csv": {"schema": {"type": "string"}}}}});

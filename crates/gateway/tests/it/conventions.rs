@@ -257,6 +257,13 @@ async fn a_batch_that_is_none_fails_whole() {
             .unwrap();
         assert_eq!(problem(answer).await.0, status, "{}", &body[..body.len().min(40)]);
     }
+    let upserts = gateway.request(Method::PUT, "/api/v1/accounts/batch");
+    let body = json!({"items": [{"domain": "new.com"}]});
+    let (status, problem) = problem(upserts.json(&body).send().await.unwrap()).await;
+    assert_eq!(
+        (status, problem["errors"][0]["pointer"].as_str().unwrap()),
+        (400, "?match")
+    );
     assert!(gateway.untouched());
 }
 
