@@ -117,7 +117,8 @@ doc-tests:
 
 # Benchmarks with their ceilings; results to a file and a table.
 bench *ARGS:
-    cargo run --locked --release -p e2e --bin bench -- "$@"
+    cargo build --locked --release -p devsignal --bin devsignal -p e2e --bin bench
+    {{ quote(target) }}/release/bench "$@"
 
 # Writes docs/openapi.json, docs/asyncapi.json and docs/schema.graphql as the gateway serves them.
 openapi:
