@@ -179,6 +179,16 @@ impl World {
             .collect()
     }
 
+    /// How many rows of the organization a table has, and how many transactions wrote them.
+    pub async fn rows_and_writes(&self, table: &str, org: OrgId) -> (i64, i64) {
+        let count = format!("SELECT count(*), count(DISTINCT xmin::text) FROM {table} WHERE org_id = $1");
+        sqlx::query_as(sqlx::AssertSqlSafe(count))
+            .bind(org.uuid())
+            .fetch_one(&mut self.admin().await)
+            .await
+            .unwrap()
+    }
+
     /// Runs a statement as superuser.
     pub async fn execute(&self, statement: &'static str) {
         sqlx::query(statement)

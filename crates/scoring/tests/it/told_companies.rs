@@ -203,13 +203,7 @@ async fn the_three_events_share_a_transaction() {
     for outcome in [a, b, c] {
         outcome.unwrap();
     }
-    let shared: (i64, i64) =
-        sqlx::query_as("SELECT count(*), count(DISTINCT xmin::text) FROM firmographics WHERE org_id = $1")
-            .bind(org.uuid())
-            .fetch_one(&mut world.admin().await)
-            .await
-            .unwrap();
-    assert_eq!(shared, (3, 1));
+    assert_eq!(world.rows_and_writes("firmographics", org).await, (3, 1));
 }
 
 #[tokio::test]

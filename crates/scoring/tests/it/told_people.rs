@@ -153,13 +153,7 @@ async fn events_that_wait_share_a_transaction() {
     for outcome in join_all(events.map(|event| world.deliver(event))).await {
         outcome.unwrap();
     }
-    let shared: (i64, i64) =
-        sqlx::query_as("SELECT count(*), count(DISTINCT xmin::text) FROM titles WHERE org_id = $1")
-            .bind(org.uuid())
-            .fetch_one(&mut world.admin().await)
-            .await
-            .unwrap();
-    assert_eq!(shared, (3, 1));
+    assert_eq!(world.rows_and_writes("titles", org).await, (3, 1));
 }
 
 #[tokio::test]
