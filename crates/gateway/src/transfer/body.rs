@@ -1,14 +1,25 @@
-//! A file as the body of a request: bounded in size and silence, handed on part by part.
+//! A file as the body of a request: bounded in size and silence, handed on part by part, and never taken for whole when
+//! it is not.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
 use contracts::crm::v1 as crm;
 use errors::{ApiError, ErrorCode};
 use futures::StreamExt as _;
+use http_body::Frame;
 use tokio::sync::mpsc;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::Channel;
+use tower::util::MapRequest;
 
 use crate::http::invalid_header;
 
@@ -16,6 +27,50 @@ use crate::http::invalid_header;
 const SILENCE: Duration = Duration::from_secs(30);
 /// Bytes that are handed on at once.
 const PART: usize = 256 << 10;
+
+/// Whether all of a file was handed on. Dropping the call is not enough when it was not: its stream would end as that of
+/// a whole file ends, and so does for the server one that was cancelled.
+#[derive(Clone, Default)]
+pub(super) struct Whole(Arc<AtomicBool>);
+
+impl Whole {
+    /// From here on the stream may end.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// A channel on which the stream of a call ends with an error unless the file is whole.
+    pub(super) fn guard(
+        &self,
+        channel: Channel,
+    ) -> MapRequest<Channel, impl FnMut(http::Request<Body>) -> http::Request<Body> + use<>> {
+        let whole = self.clone();
+        MapRequest::new(channel, move |request: http::Request<Body>| {
+            let whole = whole.clone();
+            request.map(|inner| Body::new(Guarded { inner, whole }))
+        })
+    }
+}
+
+struct Guarded {
+    inner: Body,
+    whole: Whole,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if frame.is_none() && !this.whole.0.load(Ordering::Acquire) {
+            return Poll::Ready(Some(Err(Status::aborted("the file is not whole"))));
+        }
+        Poll::Ready(frame)
+    }
+}
+
 /// Hands the body on, part by part, as crm takes it.
 pub(super) async fn feed(
     payload: &mut Payload,

@@ -29,7 +29,7 @@ use tonic::transport::Channel;
 
 pub use described::described;
 
-use self::body::{check_upload, feed};
+use self::body::{Whole, check_upload, feed};
 use crate::access::Credential;
 use crate::audit::Asked;
 use crate::backends::{ADDRESS_KEY, Backends, api_error};
@@ -164,14 +164,14 @@ impl Transfer {
         let (parts, taken) = mpsc::channel(PARTS);
         let mut call = tonic::Request::new(ReceiverStream::new(taken));
         self.sign(call.metadata_mut(), caller, context)?;
-        let mut client = ImportServiceClient::new(self.channel.clone());
+        let whole = Whole::default();
+        let mut client = ImportServiceClient::new(whole.guard(self.channel.clone()));
         let answered = self
             .home
             .run("import-upload", async move { client.upload_import(call).await });
         let fed = feed(payload, head, &parts, settings.max_import_bytes).await;
-        if fed.is_err() {
-            // The file is not whole: crm must not take what came for all of it.
-            answered.abort();
+        if fed.is_ok() {
+            whole.set();
         }
         drop(parts);
         let answer = match (fed, answered.await) {

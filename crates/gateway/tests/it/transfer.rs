@@ -1,5 +1,6 @@
 //! Files in and out by HTTP.
 
+use futures::StreamExt as _;
 use reqwest::Method;
 use rpc::Role;
 use serde_json::json;
@@ -74,6 +75,18 @@ async fn uploads_that_cannot_be_are_refused() {
     let request = gateway
         .request(Method::POST, PATH)
         .body(reqwest::Body::wrap_stream(chunks))
+        .header("content-type", "text/csv");
+    assert_eq!(problem(request.send().await.unwrap()).await.0, 413);
+    // Likewise, when crm has long begun to read.
+    let late = futures::stream::iter(0..20).then(async |n| {
+        if n == 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+        Ok::<_, std::io::Error>(vec![b'x'; 1_000])
+    });
+    let request = gateway
+        .request(Method::POST, PATH)
+        .body(reqwest::Body::wrap_stream(late))
         .header("content-type", "text/csv");
     assert_eq!(problem(request.send().await.unwrap()).await.0, 413);
     assert!(
